@@ -315,7 +315,8 @@ class TreeEnsemble:
 
     x s32 or s64 (F). Node n: leaf when ``feature[n] < 0``, then it holds leaf row
     ``-feature[n] - 1``; else go to ``right[n]`` when ``x[feature[n]] >= threshold[n]``, to
-    ``left[n]`` otherwise; a missing x (the lowest word of its dtype) goes right iff ``missing_right[n]``.
+    ``left[n]`` otherwise; a missing x (the lowest word of its dtype) goes right iff
+    ``missing_right[n]``.
     Children have larger indices than their parent, so every walk ends; ``depth`` bounds it (<= 24).
 
     roots const s32 (T) · feature, left, right const s32 (nodes) · threshold const, dtype of x

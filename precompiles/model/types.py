@@ -34,8 +34,8 @@ class DType(IntEnum):
     def bounds(self) -> tuple[int, int]:
         """Smallest and largest legal value of the type.
 
-        The lowest word of s16 is banned in activations, and the lowest word of s32 and s64 means
-        *missing* where a tree ensemble reads it.
+        All of it is legal input; the lowest word of s32 and s64 means *missing* where a tree
+        ensemble reads it.
         """
         if self is DType.U8:
             return 0, 255

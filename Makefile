@@ -1,0 +1,42 @@
+# Two commands need nothing before them: `make devnet` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
+ARGS   ?=
+
+.PHONY: setup devnet test check lock clean
+
+setup: $(VENV)/.setup
+
+$(VENV)/.setup: requirements/base.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Assay needs Python 3.11 or later")'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --require-hashes -r requirements/base.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.setup requirements/dev.txt
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	touch $@
+
+devnet: setup
+	$(VENV)/bin/assay devnet $(ARGS)
+
+check: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+test: check
+	$(VENV)/bin/pytest -m "not slow" $(ARGS)
+
+lock: # needs uv: python3 -m pip install uv
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes pyproject.toml \
+	  --group build -o requirements/base.txt --custom-compile-command "make lock"
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes pyproject.toml \
+	  --group build --group dev -c requirements/base.txt -o requirements/dev.txt \
+	  --custom-compile-command "make lock"
+
+clean:
+	rm -rf $(VENV) devnet dist

@@ -1,0 +1,1 @@
+"""The chain: blocks, state, transactions, mempool and the executor process."""

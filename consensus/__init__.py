@@ -1,0 +1,1 @@
+"""QBFT, the peer-to-peer network, block sync and the light client."""

@@ -1,0 +1,1 @@
+"""QBFT as pure functions: values in, values out."""

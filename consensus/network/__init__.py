@@ -1,0 +1,1 @@
+"""Authenticated peers over WebSocket and TLS."""

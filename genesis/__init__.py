@@ -1,0 +1,1 @@
+"""What the chain starts from: genesis files, fixed addresses, predeployed accounts."""

@@ -1,0 +1,1 @@
+"""Integer kernels, each beside the reference twin that defines it."""

@@ -1,0 +1,1 @@
+"""One file per JSON-RPC namespace: a table of thin handlers."""
