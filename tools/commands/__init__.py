@@ -1,0 +1,1 @@
+"""Click commands: flags in, calls to the modules above, text or JSON out."""
