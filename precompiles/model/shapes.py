@@ -13,8 +13,8 @@ import numpy as np
 
 from precompiles.errors import ModelError
 from precompiles.model import limits
+from precompiles.model import operators as op
 from precompiles.model.checks import (
-    ANY,
     NARROW,
     QUANTIZED,
     WIDE,
@@ -25,38 +25,11 @@ from precompiles.model.checks import (
     require_within,
     tensor_type,
 )
-from precompiles.model.operators import (
-    Add,
-    AddInteger,
-    ArgMax,
-    AveragePool,
-    Clip,
-    Concat,
-    Conv,
-    DivInteger,
-    Gemm,
-    Instruction,
-    LinearInteger,
-    Lookup,
-    MaxPool,
-    Mul,
-    MulInteger,
-    Pad,
-    PiecewiseLinear,
-    ReduceMax,
-    ReduceSum,
-    Requantize,
-    Reshape,
-    Slice,
-    SubInteger,
-    Transpose,
-    TreeEnsemble,
-)
 from precompiles.model.types import DType, IntegerModel, TensorType
 
 
 @singledispatch
-def output_type(instruction: Instruction, model: IntegerModel) -> TensorType:
+def output_type(instruction: op.Instruction, model: IntegerModel) -> TensorType:
     """Derived type of ``instruction.output``; ModelError names the rule that fails."""
     raise ModelError(f"L4: no rule for {type(instruction).__name__}")
 
@@ -74,7 +47,8 @@ def require_shift(shift: int, lowest: int = 1) -> None:
 
 
 def _requantized(
-    model: IntegerModel, instruction: Gemm | Conv | AveragePool | Add | Mul | Requantize
+    model: IntegerModel,
+    instruction: op.Gemm | op.Conv | op.AveragePool | op.Add | op.Mul | op.Requantize,
 ) -> DType:
     """Dtype of a requantised output after L7 and L8 on its attributes."""
     kind = model.type_of(instruction.output)
@@ -119,7 +93,7 @@ def _broadcast(model: IntegerModel, a: int, b: int, allowed: Sequence[DType]) ->
 
 
 @output_type.register
-def _(instruction: Gemm, model: IntegerModel) -> TensorType:
+def _(instruction: op.Gemm, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     require_dtype(x, (DType.U8, DType.S16), "x")
     depth = _last_axis(x, "x")
@@ -134,7 +108,7 @@ def _(instruction: Gemm, model: IntegerModel) -> TensorType:
 
 
 @output_type.register
-def _(instruction: Conv, model: IntegerModel) -> TensorType:
+def _(instruction: op.Conv, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     require_dtype(x, (DType.U8,), "x")
     height, width, channels = _image(x, "x")
@@ -176,7 +150,7 @@ def _(instruction: Conv, model: IntegerModel) -> TensorType:
 
 
 @output_type.register
-def _(instruction: LinearInteger, model: IntegerModel) -> TensorType:
+def _(instruction: op.LinearInteger, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     require_dtype(x, WIDE, "x")
     depth = _last_axis(x, "x")
@@ -188,7 +162,7 @@ def _(instruction: LinearInteger, model: IntegerModel) -> TensorType:
     return TensorType(DType.S64, (*x.shape[:-1], columns))
 
 
-def _pooled(instruction: MaxPool | AveragePool, x: TensorType) -> tuple[int, int, int]:
+def _pooled(instruction: op.MaxPool | op.AveragePool, x: TensorType) -> tuple[int, int, int]:
     """Output shape of a pooling; every window touches the image because pads < kernel."""
     require_dtype(x, NARROW, "x")
     height, width, channels = _image(x, "x")
@@ -210,13 +184,13 @@ def _pooled(instruction: MaxPool | AveragePool, x: TensorType) -> tuple[int, int
 
 
 @output_type.register
-def _(instruction: MaxPool, model: IntegerModel) -> TensorType:
+def _(instruction: op.MaxPool, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     return TensorType(x.dtype, _pooled(instruction, x))
 
 
 @output_type.register
-def _(instruction: AveragePool, model: IntegerModel) -> TensorType:
+def _(instruction: op.AveragePool, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     rows, columns, channels = _pooled(instruction, x)
     _require_zero_point(instruction.x_zero_point, x, "x_zero_point")
@@ -227,7 +201,7 @@ def _(instruction: AveragePool, model: IntegerModel) -> TensorType:
 
 
 @output_type.register
-def _(instruction: Add, model: IntegerModel) -> TensorType:
+def _(instruction: op.Add, model: IntegerModel) -> TensorType:
     shape = _broadcast(model, instruction.a, instruction.b, QUANTIZED)
     _require_zero_point(instruction.a_zero_point, model.type_of(instruction.a), "a_zero_point")
     _require_zero_point(instruction.b_zero_point, model.type_of(instruction.b), "b_zero_point")
@@ -238,7 +212,7 @@ def _(instruction: Add, model: IntegerModel) -> TensorType:
 
 
 @output_type.register
-def _(instruction: Mul, model: IntegerModel) -> TensorType:
+def _(instruction: op.Mul, model: IntegerModel) -> TensorType:
     shape = _broadcast(model, instruction.a, instruction.b, QUANTIZED)
     _require_zero_point(instruction.a_zero_point, model.type_of(instruction.a), "a_zero_point")
     _require_zero_point(instruction.b_zero_point, model.type_of(instruction.b), "b_zero_point")
@@ -248,7 +222,7 @@ def _(instruction: Mul, model: IntegerModel) -> TensorType:
 
 
 @output_type.register
-def _(instruction: Requantize, model: IntegerModel) -> TensorType:
+def _(instruction: op.Requantize, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     _require_zero_point(instruction.x_zero_point, x, "x_zero_point")
     channels = _last_axis(x, "x")
@@ -258,14 +232,14 @@ def _(instruction: Requantize, model: IntegerModel) -> TensorType:
 
 
 @output_type.register
-def _(instruction: Clip, model: IntegerModel) -> TensorType:
+def _(instruction: op.Clip, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     require_within((instruction.lo, instruction.hi), x.dtype.bounds, "L8", "clip range")
     return x
 
 
 @output_type.register
-def _(instruction: Lookup, model: IntegerModel) -> TensorType:
+def _(instruction: op.Lookup, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     require_dtype(x, NARROW, "x")
     table = model.type_of(instruction.table)
@@ -277,7 +251,7 @@ def _(instruction: Lookup, model: IntegerModel) -> TensorType:
 
 
 @output_type.register
-def _(instruction: PiecewiseLinear, model: IntegerModel) -> TensorType:
+def _(instruction: op.PiecewiseLinear, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     require_dtype(x, WIDE, "x")
     require_shift(instruction.shift, 0)
@@ -289,37 +263,39 @@ def _(instruction: PiecewiseLinear, model: IntegerModel) -> TensorType:
     return TensorType(DType.S64, x.shape)
 
 
-@output_type.register(AddInteger)
-@output_type.register(SubInteger)
-def _(instruction: AddInteger | SubInteger, model: IntegerModel) -> TensorType:
+@output_type.register(op.AddInteger)
+@output_type.register(op.SubInteger)
+def _(instruction: op.AddInteger | op.SubInteger, model: IntegerModel) -> TensorType:
     return TensorType(DType.S64, _broadcast(model, instruction.a, instruction.b, WIDE))
 
 
-@output_type.register(MulInteger)
-@output_type.register(DivInteger)
-def _(instruction: MulInteger | DivInteger, model: IntegerModel) -> TensorType:
+@output_type.register(op.MulInteger)
+@output_type.register(op.DivInteger)
+def _(instruction: op.MulInteger | op.DivInteger, model: IntegerModel) -> TensorType:
     require_shift(instruction.shift, 0)
+    if isinstance(instruction, op.DivInteger):  # doubled by the rounding
+        require_within((instruction.shift,) * 2, (0, limits.MAX_SHIFT - 1), "L7", "shift")
     return TensorType(DType.S64, _broadcast(model, instruction.a, instruction.b, WIDE))
 
 
-@output_type.register(ReduceSum)
-@output_type.register(ReduceMax)
-def _(instruction: ReduceSum | ReduceMax, model: IntegerModel) -> TensorType:
+@output_type.register(op.ReduceSum)
+@output_type.register(op.ReduceMax)
+def _(instruction: op.ReduceSum | op.ReduceMax, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     _last_axis(x, "x")
-    dtype = DType.S64 if isinstance(instruction, ReduceSum) else x.dtype
+    dtype = DType.S64 if isinstance(instruction, op.ReduceSum) else x.dtype
     return TensorType(dtype, (*x.shape[:-1], 1))
 
 
 @output_type.register
-def _(instruction: ArgMax, model: IntegerModel) -> TensorType:
+def _(instruction: op.ArgMax, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     _last_axis(x, "x")
     return TensorType(DType.S32, x.shape[:-1])
 
 
 @output_type.register
-def _(instruction: Reshape, model: IntegerModel) -> TensorType:
+def _(instruction: op.Reshape, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     declared = TensorType(x.dtype, model.type_of(instruction.output).shape)
     require(
@@ -331,7 +307,7 @@ def _(instruction: Reshape, model: IntegerModel) -> TensorType:
 
 
 @output_type.register
-def _(instruction: Transpose, model: IntegerModel) -> TensorType:
+def _(instruction: op.Transpose, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     permutation = instruction.permutation
     legal = sorted(permutation) == list(range(len(x.shape)))
@@ -340,7 +316,7 @@ def _(instruction: Transpose, model: IntegerModel) -> TensorType:
 
 
 @output_type.register
-def _(instruction: Concat, model: IntegerModel) -> TensorType:
+def _(instruction: op.Concat, model: IntegerModel) -> TensorType:
     count = len(instruction.inputs)
     require_within((count, count), (1, limits.MAX_CONCAT), "L15", "number of inputs")
     kinds = [model.type_of(value) for value in instruction.inputs]
@@ -358,7 +334,7 @@ def _(instruction: Concat, model: IntegerModel) -> TensorType:
 
 
 @output_type.register
-def _(instruction: Slice, model: IntegerModel) -> TensorType:
+def _(instruction: op.Slice, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     rank = len(x.shape)
     shape = model.type_of(instruction.output).shape
@@ -374,7 +350,7 @@ def _(instruction: Slice, model: IntegerModel) -> TensorType:
 
 
 @output_type.register
-def _(instruction: Pad, model: IntegerModel) -> TensorType:
+def _(instruction: op.Pad, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     rank = len(x.shape)
     _require_length(instruction.before, rank, "before")
@@ -387,7 +363,7 @@ def _(instruction: Pad, model: IntegerModel) -> TensorType:
 
 
 @output_type.register
-def _(instruction: TreeEnsemble, model: IntegerModel) -> TensorType:
+def _(instruction: op.TreeEnsemble, model: IntegerModel) -> TensorType:
     x = tensor_type(model, instruction.x, "x")
     require_dtype(x, WIDE, "x")
     require(len(x.shape) == 1, "L4", f"x has shape {x.shape}, expected (F)")

@@ -1,0 +1,185 @@
+"""Work of a call, from shapes alone, so that gas never needs the weights.
+
+Per sample: arithmetic, by operator. Per call: the call, each instruction, each constant byte.
+Prices: precompiles/model/prices.py. Nothing here reads constant data.
+"""
+
+from functools import singledispatch
+
+from precompiles.model import operators as op
+from precompiles.model import prices
+from precompiles.model.operands import operands_of
+from precompiles.model.types import CostRecord, IntegerModel, TensorType
+
+_DEPTHWISE_BELOW = 16
+"""A convolution with fewer output channels per group than this runs at the depthwise price."""
+
+
+def cost_of(model: IntegerModel) -> CostRecord:
+    """Static upper bound of the work of ``model``, which must be legal in types and shapes."""
+    per_call = prices.CALL + prices.INSTRUCTION * len(model.instructions)
+    per_call += prices.WEIGHT_BYTE * sum(item.type.nbytes for item in model.constants)
+    input_bytes = sum(model.type_of(port.value).nbytes for port in model.inputs)
+    output_bytes = sum(model.type_of(port.value).nbytes for port in model.outputs)
+    per_sample = prices.COPIED_BYTE * (input_bytes + output_bytes)
+    per_sample += sum(sample_work(item, model) for item in model.instructions)
+    return CostRecord(
+        gas_per_call=_gas(per_call),
+        gas_per_sample=_gas(per_sample),
+        input_bytes_per_sample=input_bytes,
+        output_bytes_per_sample=output_bytes,
+        scratch_bytes_per_sample=scratch_bytes(model),
+    )
+
+
+def last_uses(model: IntegerModel) -> dict[int, int]:
+    """Index of the last instruction that reads each tensor; outputs live to the end."""
+    uses: dict[int, int] = {}
+    for index, instruction in enumerate(model.instructions):
+        for value in (*operands_of(instruction), instruction.output):
+            uses[value] = index
+    for port in model.outputs:
+        uses[port.value] = len(model.instructions)
+    return uses
+
+
+def scratch_bytes(model: IntegerModel) -> int:
+    """Largest sum of tensors alive at one instruction, plus its widened copies, for one sample."""
+    uses = last_uses(model)
+    alive = {port.value: model.type_of(port.value).nbytes for port in model.inputs}
+    total = peak = sum(alive.values())
+    for index, instruction in enumerate(model.instructions):
+        alive[instruction.output] = model.type_of(instruction.output).nbytes
+        total += alive[instruction.output]
+        peak = max(peak, total + _working_bytes(instruction, model))
+        for value in {*operands_of(instruction), instruction.output}:
+            if uses[value] == index and value in alive:
+                total -= alive.pop(value)
+    return peak
+
+
+@singledispatch
+def sample_work(instruction: op.Instruction, model: IntegerModel) -> int:
+    """Price of one sample in 1/512 gas; by default a copy of the output."""
+    return prices.COPIED_BYTE * model.type_of(instruction.output).nbytes
+
+
+def _gas(units: int) -> int:
+    return -(-units // prices.SCALE)
+
+
+def _padded(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+def _output(instruction: op.Instruction, model: IntegerModel) -> TensorType:
+    return model.type_of(instruction.output)
+
+
+def _working_bytes(instruction: op.Instruction, model: IntegerModel) -> int:
+    """Bound of what the runner allocates beside the output: widened or padded copies."""
+    widened = 8 * _output(instruction, model).elements
+    for value in operands_of(instruction):
+        if value >= len(model.constants):
+            widened += 8 * model.type_of(value).elements
+    if isinstance(instruction, op.Conv):
+        height, width, channels = model.type_of(instruction.x).shape
+        top, left, bottom, right = instruction.pads
+        widened += (height + top + bottom) * (width + left + right) * channels
+    return widened
+
+
+@sample_work.register
+def _(instruction: op.Gemm, model: IntegerModel) -> int:
+    depth, columns = model.type_of(instruction.weight).shape
+    rows = model.type_of(instruction.x).elements // depth
+    dense = _padded(depth, 4) * _padded(columns, 16)
+    return rows * (dense * prices.MULTIPLY_ADD + _padded(columns, 16) * prices.OUTPUT)
+
+
+@sample_work.register
+def _(instruction: op.Conv, model: IntegerModel) -> int:
+    kernel_h, kernel_w, depth, filters = model.type_of(instruction.weight).shape
+    rows, columns, _ = _output(instruction, model).shape
+    per_group = filters // instruction.group
+    if per_group < _DEPTHWISE_BELOW:
+        work = filters * kernel_h * kernel_w * depth * prices.DEPTHWISE_MULTIPLY_ADD
+    else:
+        terms = _padded(kernel_h * kernel_w * depth, 4)
+        work = instruction.group * _padded(per_group, 16) * terms * prices.MULTIPLY_ADD
+    border = _working_bytes(instruction, model) - 8 * _output(instruction, model).elements
+    copied = border - 7 * model.type_of(instruction.x).elements
+    return rows * columns * (work + filters * prices.OUTPUT) + copied * prices.COPIED_BYTE
+
+
+@sample_work.register
+def _(instruction: op.LinearInteger, model: IntegerModel) -> int:
+    depth, columns = model.type_of(instruction.weight).shape
+    rows = model.type_of(instruction.x).elements // depth
+    return rows * depth * columns * prices.WIDE_MULTIPLY_ADD
+
+
+@sample_work.register(op.MaxPool)
+@sample_work.register(op.AveragePool)
+def _(instruction: op.MaxPool | op.AveragePool, model: IntegerModel) -> int:
+    height, width, _ = model.type_of(instruction.x).shape
+    area = min(instruction.kernel[0], height) * min(instruction.kernel[1], width)
+    return _output(instruction, model).elements * (area + 1) * prices.ELEMENT
+
+
+@sample_work.register(op.Add)
+@sample_work.register(op.Mul)
+def _(instruction: op.Add | op.Mul, model: IntegerModel) -> int:
+    return _output(instruction, model).elements * 2 * prices.ELEMENT
+
+
+@sample_work.register(op.Requantize)
+@sample_work.register(op.Clip)
+@sample_work.register(op.AddInteger)
+@sample_work.register(op.SubInteger)
+def _(
+    instruction: op.Requantize | op.Clip | op.AddInteger | op.SubInteger, model: IntegerModel
+) -> int:
+    return _output(instruction, model).elements * prices.ELEMENT
+
+
+@sample_work.register
+def _(instruction: op.MulInteger, model: IntegerModel) -> int:
+    return _output(instruction, model).elements * 2 * prices.ELEMENT
+
+
+@sample_work.register
+def _(instruction: op.DivInteger, model: IntegerModel) -> int:
+    return _output(instruction, model).elements * prices.DIVISION
+
+
+@sample_work.register
+def _(instruction: op.Lookup, model: IntegerModel) -> int:
+    wide = 2 if model.type_of(instruction.x).dtype.size == 2 else 1
+    return _output(instruction, model).elements * wide * prices.TABLE_ELEMENT
+
+
+@sample_work.register
+def _(instruction: op.PiecewiseLinear, model: IntegerModel) -> int:
+    return _output(instruction, model).elements * prices.SEARCH_ELEMENT
+
+
+@sample_work.register(op.ReduceSum)
+@sample_work.register(op.ReduceMax)
+@sample_work.register(op.ArgMax)
+def _(instruction: op.ReduceSum | op.ReduceMax | op.ArgMax, model: IntegerModel) -> int:
+    rows = _output(instruction, model).elements
+    return (model.type_of(instruction.x).elements + rows) * prices.ELEMENT
+
+
+@sample_work.register
+def _(instruction: op.TreeEnsemble, model: IntegerModel) -> int:
+    nodes = model.type_of(instruction.feature).elements
+    threshold = model.type_of(instruction.threshold).dtype.size
+    _, targets = model.type_of(instruction.leaves).shape
+    trees = model.type_of(instruction.roots).elements
+    size = nodes * (13 + threshold)
+    fitting = (price for limit, price in prices.TREE_VISITS if size <= limit)
+    visit = next(fitting, prices.TREE_VISIT_LARGE)
+    leaf = visit + targets * prices.ELEMENT
+    return trees * ((instruction.depth + 1) * visit + leaf)

@@ -1,0 +1,48 @@
+"""Unit prices in 1/512 gas. Derivation: docs/spec/integer-model.md section 6.
+
+The rule: 30 million gas of any operator take at most one second on one core of the slow class, so
+one gas buys 33 ns there. Units are counted from shapes alone, dense dimensions padded.
+"""
+
+SCALE = 512
+"""Price units in one gas."""
+
+MULTIPLY_ADD = 4
+"""One u8 or s16 product added to an int32 sum."""
+
+DEPTHWISE_MULTIPLY_ADD = 16
+"""One product of a convolution with few channels per group."""
+
+OUTPUT = 64
+"""One requantised output of a dense operator."""
+
+WEIGHT_BYTE = 2
+"""One byte of constant data, read once per call."""
+
+ELEMENT = 64
+"""One fused elementwise step."""
+
+TABLE_ELEMENT = 32
+"""One lookup in a table."""
+
+WIDE_MULTIPLY_ADD = 32
+"""One int64 product and sum."""
+
+SEARCH_ELEMENT = 640
+"""One piecewise-linear function value."""
+
+DIVISION = 1024
+"""One 64-bit division."""
+
+COPIED_BYTE = 16
+"""One byte moved by a layout operator, or across the border of the program."""
+
+TREE_VISITS = ((256 << 10, 256), (8 << 20, 1024))
+TREE_VISIT_LARGE = 4096
+"""One decision of a tree, by bytes of the node arrays: (at most, price), else the large price."""
+
+INSTRUCTION = 300 * SCALE
+"""One instruction, once per call."""
+
+CALL = 3000 * SCALE
+"""One call of a model."""
