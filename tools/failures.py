@@ -8,7 +8,6 @@ EXPECTED = (
     ("chain.errors", "ChainError"),
     ("consensus.errors", "ConsensusError"),
     ("tools.errors", "ToolError"),
-    ("tools.compiler.errors", "CompileError"),
 )
 """Root of each package's own error family. A class from a module that was never imported cannot
 be the class of an error in flight, so nothing is imported for this table."""

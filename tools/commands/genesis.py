@@ -1,0 +1,1 @@
+"""``assay genesis``: make and show genesis files."""

@@ -1,0 +1,50 @@
+"""Progress of long work: bars in a terminal, one plain line per stage in a pipe."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+StageProgress: TypeAlias = Callable[[str, int, int], None]
+"""``(stage, done, total)``; a stage begins with ``done == 0`` and ends with ``done == total``."""
+
+
+@contextmanager
+def stages(*, hidden: bool = False) -> Iterator[StageProgress]:
+    """Show stages on standard error while the block runs; ``hidden`` shows nothing."""
+    console = Console(stderr=True)
+    if hidden:
+        yield lambda stage, done, total: None
+    elif not console.is_terminal:
+        yield _plain()
+    else:
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        )
+        with Progress(*columns, console=console) as bars:
+            yield _bars(bars)
+
+
+def _plain() -> StageProgress:
+    begun: set[str] = set()
+
+    def report(stage: str, done: int, total: int) -> None:
+        if stage not in begun:
+            begun.add(stage)
+            print(f"{stage} ({total})", file=sys.stderr, flush=True)
+
+    return report
+
+
+def _bars(bars: Progress) -> StageProgress:
+    tasks = {}
+
+    def report(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total)
+        bars.update(tasks[stage], completed=done, total=total)
+
+    return report
