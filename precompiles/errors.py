@@ -2,7 +2,7 @@
 
     PrecompileError
     ├── PrecompileRevert   the caller is wrong; typed revert data, unused gas returned
-    └── PrecompileHalt     the caller is wrong; all forwarded gas burned (out of gas, write protection)
+    └── PrecompileHalt     the caller is wrong; all its gas burned (out of gas, write protection)
     PrecompileFault        this node is broken; the block stops loudly, never a result
     ModelError             bytes are not a legal model (registration reverts, the CLI reports)
 

@@ -86,6 +86,9 @@ def _working_bytes(instruction: op.Instruction, model: IntegerModel) -> int:
         height, width, channels = model.type_of(instruction.x).shape
         top, left, bottom, right = instruction.pads
         widened += (height + top + bottom) * (width + left + right) * channels
+        kernel_h, kernel_w, depth, _ = model.type_of(instruction.weight).shape
+        rows, columns, _ = _output(instruction, model).shape
+        widened += rows * columns * kernel_h * kernel_w * depth
     return widened
 
 

@@ -1,0 +1,165 @@
+"""Run a legal model on a batch: walk the plan, operator after operator.
+
+Raw border form, in and out: sample after sample; within a sample all ports in declared order, each
+row-major little-endian two's complement, unpadded. Every byte string of the right length is legal
+input. Batches are cut so that buffers stay bounded; samples never influence each other, and a
+result is a pure function of model and input.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from precompiles.binding import Bound, bind
+from precompiles.errors import PrecompileRevert
+from precompiles.kernels.arrays import Array, Exact, exact
+from precompiles.model.checks import NUMPY_TYPES, is_constant
+from precompiles.model.cost import cost_of, last_uses
+from precompiles.model.operands import operands_of
+from precompiles.model.types import CostRecord, IntegerModel, Port
+from precompiles.reference import run_sample
+
+SLICE_BYTES = 64 << 20
+"""Buffers of one slice of a batch; bounds memory, never changes a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One bound instruction: tensors read, tensor written, tensors nobody reads after it."""
+
+    run: Bound
+    operands: tuple[int, ...]
+    output: int
+    release: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A legal model with its constants prepared; immutable, so threads may share it."""
+
+    model: IntegerModel
+    cost: CostRecord
+    steps: tuple[Step, ...]
+    samples_per_slice: int
+
+
+def plan_model(model: IntegerModel) -> Plan:
+    """Prepare a model that ``validate_model`` has accepted; nothing is checked again."""
+    uses = last_uses(model)
+    steps = []
+    for index, instruction in enumerate(model.instructions):
+        values = operands_of(instruction)
+        tensors = tuple(value for value in values if not is_constant(model, value))
+        release = tuple(value for value in dict.fromkeys(tensors) if uses[value] == index)
+        steps.append(Step(bind(instruction, model), tensors, instruction.output, release))
+    cost = cost_of(model)
+    samples = max(1, SLICE_BYTES // max(1, cost.scratch_bytes_per_sample))
+    return Plan(model, cost, tuple(steps), samples)
+
+
+def run_plan(plan: Plan, data: bytes, batch: int) -> bytes:
+    """Outputs of ``batch`` samples in raw border form.
+
+    Args:
+        plan: of a legal model.
+        data: ``batch * cost.input_bytes_per_sample`` bytes, raw border form.
+        batch: at least 1.
+
+    Raises:
+        PrecompileRevert: InputLengthMismatch(expected, got).
+    """
+    raw = _rows(plan.model, plan.cost, data, batch)
+    parts = []
+    for start in range(0, batch, plan.samples_per_slice):
+        outputs = _run_slice(plan, _split(plan.model, raw[start : start + plan.samples_per_slice]))
+        parts.append(_join(outputs))
+    return b"".join(parts)
+
+
+def run_arrays(plan: Plan, inputs: Sequence[Array]) -> list[Array]:
+    """Outputs of a batch as arrays, (B, *shape) each, in declared order.
+
+    Args:
+        plan: of a legal model.
+        inputs: (B, *shape) each, in declared order, with exactly the declared dtype; B >= 1.
+
+    Raises:
+        ValueError: a wrong number of inputs, dtype or shape; names both values.
+    """
+    _check_arrays(plan.model, inputs)
+    slices = []
+    for start in range(0, len(inputs[0]), plan.samples_per_slice):
+        stop = start + plan.samples_per_slice
+        slices.append(_run_slice(plan, [np.array(item[start:stop], order="C") for item in inputs]))
+    return [np.concatenate(parts) for parts in zip(*slices, strict=True)]
+
+
+def run_reference(model: IntegerModel, data: bytes, batch: int) -> bytes:
+    """As ``run_plan``, by the reference twins alone; ``model`` must be legal."""
+    outputs = []
+    for row in _rows(model, cost_of(model), data, batch):
+        inputs = [exact(item[0]) for item in _split(model, row[np.newaxis])]
+        results = run_sample(model, inputs)
+        for port, values in zip(model.outputs, results, strict=True):
+            outputs.append(_encode(model, port, values))
+    return b"".join(outputs)
+
+
+def warm_up(plan: Plan) -> None:
+    """Compile and touch everything a first call needs, on one sample of zeros."""
+    run_plan(plan, bytes(plan.cost.input_bytes_per_sample), 1)
+
+
+def _rows(model: IntegerModel, cost: CostRecord, data: bytes, batch: int) -> Array:
+    expected = max(batch, 1) * cost.input_bytes_per_sample
+    if batch < 1 or len(data) != expected:
+        raise PrecompileRevert("InputLengthMismatch(uint256,uint256)", (expected, len(data)))
+    return np.frombuffer(data, np.uint8).reshape(batch, cost.input_bytes_per_sample)
+
+
+def _split(model: IntegerModel, rows: Array) -> list[Array]:
+    """Input arrays (B, *shape), writable and aligned, from the raw bytes (B, bytes)."""
+    arrays = []
+    offset = 0
+    for port in model.inputs:
+        kind = model.type_of(port.value)
+        columns = np.array(rows[:, offset : offset + kind.nbytes], order="C")
+        arrays.append(columns.view(NUMPY_TYPES[kind.dtype]).reshape(len(rows), *kind.shape))
+        offset += kind.nbytes
+    return arrays
+
+
+def _join(outputs: Sequence[Array]) -> bytes:
+    columns = [np.ascontiguousarray(item).reshape(len(item), -1).view(np.uint8) for item in outputs]
+    return np.concatenate(columns, axis=1).tobytes()
+
+
+def _encode(model: IntegerModel, port: Port, values: Exact) -> bytes:
+    dtype = model.type_of(port.value).dtype
+    is_signed = dtype.bounds[0] < 0
+    return b"".join(
+        int(value).to_bytes(dtype.size, "little", signed=is_signed) for value in values.reshape(-1)
+    )
+
+
+def _check_arrays(model: IntegerModel, inputs: Sequence[Array]) -> None:
+    if len(inputs) != len(model.inputs):
+        raise ValueError(f"{len(inputs)} inputs, expected {len(model.inputs)}")
+    for port, item in zip(model.inputs, inputs, strict=True):
+        kind = model.type_of(port.value)
+        expected = (len(inputs[0]), *kind.shape)
+        if item.dtype != NUMPY_TYPES[kind.dtype] or item.shape != expected or not len(item):
+            raise ValueError(
+                f"input {port.name} is {item.dtype} {item.shape}, "
+                f"expected {NUMPY_TYPES[kind.dtype]} {expected} with at least one sample"
+            )
+
+
+def _run_slice(plan: Plan, inputs: Sequence[Array]) -> list[Array]:
+    values = {port.value: item for port, item in zip(plan.model.inputs, inputs, strict=True)}
+    for step in plan.steps:
+        values[step.output] = step.run(*(values[value] for value in step.operands))
+        for value in step.release:
+            del values[value]
+    return [values[port.value] for port in plan.model.outputs]

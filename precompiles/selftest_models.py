@@ -1,0 +1,251 @@
+"""Small legal models that together use every operator, at its edges: input of the self-test.
+
+Each model is one instruction, so a wrong digest names its kernel. All numbers come from a fixed
+generator; changing anything here changes the committed digest and the golden vectors.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from precompiles.model import operators as op
+from precompiles.model.checks import NUMPY_TYPES
+from precompiles.model.types import (
+    Constant,
+    DType,
+    IntegerModel,
+    Port,
+    Quantization,
+    TensorType,
+)
+
+U8, S8, S16, S32, S64 = DType.U8, DType.S8, DType.S16, DType.S32, DType.S64
+Shape = tuple[int, ...]
+
+
+def noise(seed: int, count: int, low: int, high: int) -> list[int]:
+    """``count`` fixed integers in [low, high], by a 64-bit multiplicative generator."""
+    state = seed * 2 + 1
+    values = []
+    for _ in range(count):
+        state = (state * 6364136223846793005 + 1442695040888963407) % (1 << 64)
+        values.append(low + (state >> 1) % (high - low + 1))
+    return values
+
+
+def constant(dtype: DType, shape: Shape, values: Sequence[int]) -> Constant:
+    """Constant of the given integers, row-major."""
+    kind = TensorType(dtype, shape)
+    return Constant(kind, np.array(values, NUMPY_TYPES[dtype]).tobytes())
+
+
+def random_constant(dtype: DType, shape: Shape, seed: int, low: int, high: int) -> Constant:
+    """Constant of fixed noise in [low, high]."""
+    count = TensorType(dtype, shape).elements
+    return constant(dtype, shape, noise(seed, count, low, high))
+
+
+def single(
+    instruction: op.Instruction,
+    inputs: Sequence[TensorType],
+    output: TensorType,
+    constants: Sequence[Constant] = (),
+) -> IntegerModel:
+    """Model of one instruction; values are constants, then inputs, then the output."""
+    first = len(constants)
+    scale = Quantization(1, 1, 0)
+    return IntegerModel(
+        inputs=tuple(Port(f"x{i}", first + i, scale) for i in range(len(inputs))),
+        outputs=(Port("y", first + len(inputs), scale),),
+        constants=tuple(constants),
+        tensors=(*inputs, output),
+        instructions=(instruction,),
+    )
+
+
+def sample_input(model: IntegerModel, seed: int) -> tuple[bytes, int]:
+    """Raw border form of a batch of four: noise, all lowest, all highest, noise; and 4."""
+    rows = []
+    for sample, (kind, port) in enumerate(
+        (model.type_of(port.value), port) for _ in range(4) for port in model.inputs
+    ):
+        low, high = kind.dtype.bounds
+        which = sample // len(model.inputs)
+        if which in (1, 2):
+            values = [low if which == 1 else high] * kind.elements
+        else:
+            values = noise(seed + 97 * sample + port.value, kind.elements, low, high)
+        rows.append(np.array(values, NUMPY_TYPES[kind.dtype]).tobytes())
+    return b"".join(rows), 4
+
+
+def sample_models() -> Iterator[tuple[str, IntegerModel]]:
+    """(name, model) of every case, in a fixed order."""
+    yield from _dense_models()
+    yield from _image_models()
+    yield from _elementwise_models()
+    yield from _integer_models()
+    yield from _layout_models()
+    yield "trees", _tree_model()
+
+
+def _dense_models() -> Iterator[tuple[str, IntegerModel]]:
+    for name, x, depth, columns, out in (
+        ("gemm_u8", U8, 9, 5, U8),
+        ("gemm_u8_wide", U8, 64, 33, S8),
+        ("gemm_s16", S16, 7, 18, S16),
+        ("gemm_to_s32", U8, 3, 1, S32),
+    ):
+        low, high = out.bounds
+        constants = (
+            random_constant(S8, (depth, columns), 1, -128, 127),
+            random_constant(S32, (columns,), 2, -(1 << 20), 1 << 20),
+            random_constant(S32, (columns,), 3, 1 << 30, (1 << 31) - 1),
+        )
+        shift = 31 if out is S32 else 42
+        gemm = op.Gemm(3, 0, 1, 2, shift, 3, low + 1, high, 4)
+        shapes = TensorType(x, (2, depth)), TensorType(out, (2, columns))
+        yield name, single(gemm, shapes[:1], shapes[1], constants)
+    constants = (
+        random_constant(S32, (6, 3), 4, -(1 << 31), (1 << 31) - 1),
+        random_constant(S64, (3,), 5, -(1 << 50), 1 << 50),
+    )
+    kinds = TensorType(S32, (6,)), TensorType(S64, (3,))
+    linear = op.LinearInteger(2, 0, 1, 3)
+    reduced = (
+        constant(S32, (6, 3), [value >> 4 for value in noise(4, 18, -(1 << 31), (1 << 31) - 1)]),
+        constants[1],
+    )
+    yield "linear_integer", single(linear, kinds[:1], kinds[1], reduced)
+
+
+def _image_models() -> Iterator[tuple[str, IntegerModel]]:
+    for name, channels, group, filters, pads, strides, dilations in (
+        ("conv", 3, 1, 18, (1, 1, 1, 1), (1, 1), (1, 1)),
+        ("conv_strided", 2, 1, 4, (0, 2, 1, 0), (2, 3), (2, 1)),
+        ("conv_grouped", 4, 2, 6, (1, 0, 0, 1), (1, 1), (1, 1)),
+        ("conv_depthwise", 3, 3, 6, (1, 1, 1, 1), (2, 1), (1, 1)),
+    ):
+        constants = (
+            random_constant(S8, (3, 2, channels // group, filters), 6, -128, 127),
+            random_constant(S32, (filters,), 7, -70000, 70000),
+            random_constant(S32, (filters,), 8, 1 << 30, (1 << 31) - 1),
+        )
+        rows = (7 + pads[0] + pads[2] - dilations[0] * 2 - 1) // strides[0] + 1
+        columns = (6 + pads[1] + pads[3] - dilations[1] - 1) // strides[1] + 1
+        conv = op.Conv(3, 0, 1, 2, strides, pads, dilations, group, 9, 40, 7, 0, 255, 4)
+        kinds = TensorType(U8, (7, 6, channels)), TensorType(U8, (rows, columns, filters))
+        yield name, single(conv, kinds[:1], kinds[1], constants)
+    point = (
+        random_constant(S8, (1, 1, 5, 17), 9, -128, 127),
+        random_constant(S32, (17,), 10, -9000, 9000),
+        random_constant(S32, (17,), 11, 1, (1 << 31) - 1),
+    )
+    conv = op.Conv(3, 0, 1, 2, (1, 1), (0, 0, 0, 0), (1, 1), 1, 0, 40, -5, -128, 127, 4)
+    kinds = TensorType(U8, (3, 3, 5)), TensorType(S8, (3, 3, 17))
+    yield "conv_pointwise", single(conv, kinds[:1], kinds[1], point)
+    for name, dtype in (("pool_u8", U8), ("pool_s8", S8), ("pool_s16", S16)):
+        image, small = TensorType(dtype, (5, 6, 3)), TensorType(dtype, (3, 4, 3))
+        geometry = (3, 2), (2, 2), (1, 1, 1, 1)
+        yield name, single(op.MaxPool(0, *geometry, 1), [image], small)
+        areas = random_constant(S32, (3, 4), 12, 1 << 28, (1 << 31) - 1)
+        low, high = dtype.bounds
+        average = op.AveragePool(1, 0, *geometry, 5, 33, -2 if low else 2, low, high, 2)
+        yield name.replace("pool", "average"), single(average, [image], small, [areas])
+
+
+def _elementwise_models() -> Iterator[tuple[str, IntegerModel]]:
+    kinds = TensorType(U8, (2, 3)), TensorType(S16, (3,)), TensorType(S8, (2, 3))
+    yield (
+        "add",
+        single(op.Add(0, 1, 12, -7, 1 << 24, -(3 << 20), 30, 3, -128, 127, 2), kinds[:2], kinds[2]),
+    )
+    bias = random_constant(S32, (4, 1), 13, -(1 << 31), (1 << 31) - 1)
+    wide = TensorType(S32, (1, 3)), TensorType(S32, (4, 3))
+    add = op.Add(0, 1, 0, -9, 1 << 20, 999_999, 21, 0, -(1 << 31), (1 << 31) - 1, 2)
+    yield "add_constant", single(add, wide[:1], wide[1], [bias])
+    mul = op.Mul(0, 1, 128, -1, (1 << 31) - 1, 45, 1, 0, 255, 2)
+    yield "mul", single(mul, kinds[:2], TensorType(U8, (2, 3)))
+    scalar = constant(S8, (), [-77])
+    yield (
+        "mul_scalar",
+        single(
+            op.Mul(1, 0, 0, 3, 1 << 20, 22, 0, -32768, 32767, 2),
+            [TensorType(S16, ())],
+            TensorType(S16, ()),
+            [scalar],
+        ),
+    )
+    for name, dtype, length, top in (
+        ("requantize_s32", S32, 3, (1 << 31) - 1),
+        ("requantize_u8", U8, 1, (1 << 31) - 1),
+    ):
+        multiplier = random_constant(S32, (length,), 14, top >> 1, top - 1)
+        low, _ = dtype.bounds
+        x = TensorType(dtype, (2, 3))
+        zero_point = 0 if low else 128
+        shift = 45 if low else 32
+        rescale = op.Requantize(1, 0, zero_point, shift, -3, -(1 << 15), (1 << 15) - 1, 2)
+        multiplier = random_constant(S32, (length,), 14, top >> 2, top >> 1)
+        yield name, single(rescale, [x], TensorType(S16, (2, 3)), [multiplier])
+    for dtype in (U8, S8, S16, S32, S64):
+        low, high = dtype.bounds
+        x = TensorType(dtype, (7,))
+        clip = op.Clip(0, low + (high - low) // 3, high - 5, 1)
+        yield f"clip_{dtype.name.lower()}", single(clip, [x], x)
+    for dtype, out in ((U8, S16), (S8, U8), (S16, S32)):
+        entries = 1 << (8 * dtype.size)
+        table = random_constant(out, (entries,), 15, *out.bounds)
+        look = single(op.Lookup(1, 0, 2), [TensorType(dtype, (9,))], TensorType(out, (9,)), [table])
+        yield f"lookup_{dtype.name.lower()}", look
+
+
+def _integer_models() -> Iterator[tuple[str, IntegerModel]]:
+    x, y, z = TensorType(S32, (2, 3)), TensorType(S32, (3,)), TensorType(S64, (2, 3))
+    yield "add_integer", single(op.AddInteger(0, 1, 2), [x, y], z)
+    yield "sub_integer", single(op.SubInteger(0, 1, 2), [x, y], z)
+    yield "mul_integer", single(op.MulInteger(0, 1, 0, 2), [x, y], z)
+    yield "mul_integer_shifted", single(op.MulInteger(0, 1, 17, 2), [x, y], z)
+    divisor = random_constant(S64, (3,), 16, 1, 1 << 40)
+    yield "div_integer", single(op.DivInteger(1, 0, 20, 2), [x], z, [divisor])
+    knots = sorted(noise(17, 11, -(1 << 31), (1 << 31) - 1))
+    places = constant(S64, (11,), knots)
+    values = random_constant(S64, (11,), 18, -(1 << 40), 1 << 40)
+    slopes = random_constant(S64, (11,), 19, -(1 << 29), 1 << 29)
+    line = op.PiecewiseLinear(3, 0, 1, 2, 24, 4)
+    yield "piecewise_linear", single(line, [x], z, [places, values, slopes])
+    for dtype in (U8, S16, S32):
+        kind = TensorType(dtype, (3, 5))
+        name = dtype.name.lower()
+        yield f"reduce_sum_{name}", single(op.ReduceSum(0, 1), [kind], TensorType(S64, (3, 1)))
+        yield f"reduce_max_{name}", single(op.ReduceMax(0, 1), [kind], TensorType(dtype, (3, 1)))
+        yield f"arg_max_{name}", single(op.ArgMax(0, 1), [kind], TensorType(S32, (3,)))
+
+
+def _layout_models() -> Iterator[tuple[str, IntegerModel]]:
+    x = TensorType(S16, (2, 3, 4))
+    yield "reshape", single(op.Reshape(0, 1), [x], TensorType(S16, (4, 6)))
+    yield "transpose", single(op.Transpose(0, (2, 0, 1), 1), [x], TensorType(S16, (4, 2, 3)))
+    fixed = random_constant(S16, (2, 1, 4), 20, *S16.bounds)
+    concat = op.Concat((1, 0, 1), 1, 2)
+    yield "concat", single(concat, [x], TensorType(S16, (2, 7, 4)), [fixed])
+    cut = op.Slice(0, (1, 0, 1), (1, 2, 2), 1)
+    yield "slice", single(cut, [x], TensorType(S16, (1, 2, 2)))
+    border = op.Pad(0, (0, 1, 0), (1, 0, 2), -5, 1)
+    yield "pad", single(border, [x], TensorType(S16, (3, 4, 6)))
+
+
+def _tree_model() -> IntegerModel:
+    """Two trees over three features: a stump and a tree of depth 2 that shares a leaf row."""
+    nodes = (
+        constant(S32, (2,), [0, 3]),
+        constant(S32, (8,), [1, -1, -2, 0, 2, -3, -1, -4]),
+        constant(S32, (8,), [0, 0, 0, -5, 1 << 30, 0, 0, 0]),
+        constant(S32, (8,), [1, 0, 0, 4, 6, 0, 0, 0]),
+        constant(S32, (8,), [2, 0, 0, 5, 7, 0, 0, 0]),
+        constant(U8, (8,), [1, 0, 0, 0, 1, 0, 0, 0]),
+        random_constant(S64, (4, 2), 21, -(1 << 60), 1 << 60),
+        random_constant(S64, (2,), 22, -(1 << 50), 1 << 50),
+    )
+    forest = op.TreeEnsemble(8, 0, 1, 2, 3, 4, 5, 6, 7, 2, 9)
+    return single(forest, [TensorType(S32, (3,))], TensorType(S64, (2,)), nodes)
