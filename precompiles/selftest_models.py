@@ -92,8 +92,8 @@ def sample_models() -> Iterator[tuple[str, IntegerModel]]:
 def _dense_models() -> Iterator[tuple[str, IntegerModel]]:
     for name, x, depth, columns, out in (
         ("gemm_u8", U8, 9, 5, U8),
-        ("gemm_u8_wide", U8, 64, 33, S8),
-        ("gemm_s16", S16, 7, 18, S16),
+        ("gemm_u8_wide", U8, 67, 83, S8),
+        ("gemm_s16", S16, 7, 37, S16),
         ("gemm_to_s32", U8, 3, 1, S32),
     ):
         low, high = out.bounds
@@ -106,25 +106,20 @@ def _dense_models() -> Iterator[tuple[str, IntegerModel]]:
         gemm = op.Gemm(3, 0, 1, 2, shift, 3, low + 1, high, 4)
         shapes = TensorType(x, (2, depth)), TensorType(out, (2, columns))
         yield name, single(gemm, shapes[:1], shapes[1], constants)
-    constants = (
-        random_constant(S32, (6, 3), 4, -(1 << 31), (1 << 31) - 1),
-        random_constant(S64, (3,), 5, -(1 << 50), 1 << 50),
+    sums = (
+        random_constant(S32, (6, 19), 4, -(1 << 27), 1 << 27),
+        random_constant(S64, (19,), 5, -(1 << 50), 1 << 50),
     )
-    kinds = TensorType(S32, (6,)), TensorType(S64, (3,))
-    linear = op.LinearInteger(2, 0, 1, 3)
-    reduced = (
-        constant(S32, (6, 3), [value >> 4 for value in noise(4, 18, -(1 << 31), (1 << 31) - 1)]),
-        constants[1],
-    )
-    yield "linear_integer", single(linear, kinds[:1], kinds[1], reduced)
+    x64, y64 = TensorType(S32, (6,)), TensorType(S64, (19,))
+    yield "linear_integer", single(op.LinearInteger(2, 0, 1, 3), [x64], y64, sums)
 
 
 def _image_models() -> Iterator[tuple[str, IntegerModel]]:
     for name, channels, group, filters, pads, strides, dilations in (
-        ("conv", 3, 1, 18, (1, 1, 1, 1), (1, 1), (1, 1)),
+        ("conv", 3, 1, 34, (1, 1, 1, 1), (1, 1), (1, 1)),
         ("conv_strided", 2, 1, 4, (0, 2, 1, 0), (2, 3), (2, 1)),
         ("conv_grouped", 4, 2, 6, (1, 0, 0, 1), (1, 1), (1, 1)),
-        ("conv_depthwise", 3, 3, 6, (1, 1, 1, 1), (2, 1), (1, 1)),
+        ("conv_depthwise", 35, 35, 70, (1, 1, 1, 1), (2, 1), (1, 1)),
     ):
         constants = (
             random_constant(S8, (3, 2, channels // group, filters), 6, -128, 127),
@@ -145,7 +140,7 @@ def _image_models() -> Iterator[tuple[str, IntegerModel]]:
     kinds = TensorType(U8, (3, 3, 5)), TensorType(S8, (3, 3, 17))
     yield "conv_pointwise", single(conv, kinds[:1], kinds[1], point)
     for name, dtype in (("pool_u8", U8), ("pool_s8", S8), ("pool_s16", S16)):
-        image, small = TensorType(dtype, (5, 6, 3)), TensorType(dtype, (3, 4, 3))
+        image, small = TensorType(dtype, (5, 6, 35)), TensorType(dtype, (3, 4, 35))
         geometry = (3, 2), (2, 2), (1, 1, 1, 1)
         yield name, single(op.MaxPool(0, *geometry, 1), [image], small)
         areas = random_constant(S32, (3, 4), 12, 1 << 28, (1 << 31) - 1)
@@ -155,17 +150,17 @@ def _image_models() -> Iterator[tuple[str, IntegerModel]]:
 
 
 def _elementwise_models() -> Iterator[tuple[str, IntegerModel]]:
-    kinds = TensorType(U8, (2, 3)), TensorType(S16, (3,)), TensorType(S8, (2, 3))
+    kinds = TensorType(U8, (5, 37)), TensorType(S16, (37,)), TensorType(S8, (5, 37))
     yield (
         "add",
         single(op.Add(0, 1, 12, -7, 1 << 24, -(3 << 20), 30, 3, -128, 127, 2), kinds[:2], kinds[2]),
     )
-    bias = random_constant(S32, (4, 1), 13, -(1 << 31), (1 << 31) - 1)
-    wide = TensorType(S32, (1, 3)), TensorType(S32, (4, 3))
+    bias = random_constant(S32, (5, 1), 13, -(1 << 31), (1 << 31) - 1)
+    wide = TensorType(S32, (1, 37)), TensorType(S32, (5, 37))
     add = op.Add(0, 1, 0, -9, 1 << 20, 999_999, 21, 0, -(1 << 31), (1 << 31) - 1, 2)
     yield "add_constant", single(add, wide[:1], wide[1], [bias])
     mul = op.Mul(0, 1, 128, -1, (1 << 31) - 1, 45, 1, 0, 255, 2)
-    yield "mul", single(mul, kinds[:2], TensorType(U8, (2, 3)))
+    yield "mul", single(mul, kinds[:2], TensorType(U8, (5, 37)))
     scalar = constant(S8, (), [-77])
     yield (
         "mul_scalar",
@@ -177,17 +172,16 @@ def _elementwise_models() -> Iterator[tuple[str, IntegerModel]]:
         ),
     )
     for name, dtype, length, top in (
-        ("requantize_s32", S32, 3, (1 << 31) - 1),
+        ("requantize_s32", S32, 37, (1 << 31) - 1),
         ("requantize_u8", U8, 1, (1 << 31) - 1),
     ):
-        multiplier = random_constant(S32, (length,), 14, top >> 1, top - 1)
         low, _ = dtype.bounds
-        x = TensorType(dtype, (2, 3))
+        x = TensorType(dtype, (5, 37))
         zero_point = 0 if low else 128
         shift = 45 if low else 32
         rescale = op.Requantize(1, 0, zero_point, shift, -3, -(1 << 15), (1 << 15) - 1, 2)
         multiplier = random_constant(S32, (length,), 14, top >> 2, top >> 1)
-        yield name, single(rescale, [x], TensorType(S16, (2, 3)), [multiplier])
+        yield name, single(rescale, [x], TensorType(S16, (5, 37)), [multiplier])
     for dtype in (U8, S8, S16, S32, S64):
         low, high = dtype.bounds
         x = TensorType(dtype, (7,))
@@ -201,12 +195,12 @@ def _elementwise_models() -> Iterator[tuple[str, IntegerModel]]:
 
 
 def _integer_models() -> Iterator[tuple[str, IntegerModel]]:
-    x, y, z = TensorType(S32, (2, 3)), TensorType(S32, (3,)), TensorType(S64, (2, 3))
+    x, y, z = TensorType(S32, (3, 23)), TensorType(S32, (23,)), TensorType(S64, (3, 23))
     yield "add_integer", single(op.AddInteger(0, 1, 2), [x, y], z)
     yield "sub_integer", single(op.SubInteger(0, 1, 2), [x, y], z)
     yield "mul_integer", single(op.MulInteger(0, 1, 0, 2), [x, y], z)
     yield "mul_integer_shifted", single(op.MulInteger(0, 1, 17, 2), [x, y], z)
-    divisor = random_constant(S64, (3,), 16, 1, 1 << 40)
+    divisor = random_constant(S64, (23,), 16, 1, 1 << 40)
     yield "div_integer", single(op.DivInteger(1, 0, 20, 2), [x], z, [divisor])
     knots = sorted(noise(17, 11, -(1 << 31), (1 << 31) - 1))
     places = constant(S64, (11,), knots)
