@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,8 +179,11 @@ class Network:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, index: int) -> None:
-        """Start one validator; its output goes to its log file."""
+    def start(self, index: int, environment: Mapping[str, str] | None = None) -> None:
+        """Start one validator; its output goes to its log file.
+
+        ``environment`` is added to our own for this process.
+        """
         validator = self.validators[index]
         with validator.log_file.open("ab") as log:
             self.processes[index] = subprocess.Popen(  # noqa: S603 - our own interpreter
@@ -188,6 +191,7 @@ class Network:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
                 start_new_session=True,  # Ctrl-C reaches us alone; we stop them in order
             )
 
