@@ -1,0 +1,165 @@
+"""Recursive Length Prefix, strict: every value has exactly one accepted encoding.
+
+Source: Yellow Paper, appendix B. Own code because decoding is the door of the node: one pass, no
+classes, slices of the original bytes for signing hashes and raw transactions.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias, Union, cast
+
+Item: TypeAlias = Union[bytes, Sequence["Item"]]
+"""What can be encoded: bytes or nested sequences of bytes."""
+
+Decoded: TypeAlias = Union[bytes, list["Decoded"]]
+"""What decoding gives."""
+
+MAX_DEPTH = 32
+"""Deeper nesting is refused; nothing on this chain needs more than 6."""
+
+
+class RlpError(ValueError):
+    """Not canonical RLP, or not of the expected shape."""
+
+
+def encode(item: Item) -> bytes:
+    """RLP of bytes or of nested sequences of bytes."""
+    if isinstance(item, bytes):
+        return encode_bytes(item)
+    return join_list([encode(part) for part in item])
+
+
+def encode_bytes(data: bytes) -> bytes:
+    """RLP of one byte string."""
+    size = len(data)
+    if size == 1 and data[0] < 0x80:
+        return data
+    return _prefix(0x80, size) + data
+
+
+def join_list(encoded: Iterable[bytes]) -> bytes:
+    """RLP list of items that are encoded already."""
+    payload = b"".join(encoded)
+    return _prefix(0xC0, len(payload)) + payload
+
+
+def uint(value: int) -> bytes:
+    """Big-endian bytes without leading zeros; zero is empty. Not yet RLP: pass it to encode."""
+    return value.to_bytes((value.bit_length() + 7) // 8, "big")
+
+
+def encode_uint(value: int) -> bytes:
+    """RLP of an integer >= 0."""
+    return encode_bytes(uint(value))
+
+
+def decode(data: bytes) -> Decoded:
+    """Decode one item that fills ``data`` exactly.
+
+    Raises:
+        RlpError: truncated, trailing bytes, non-minimal length or nesting above MAX_DEPTH.
+    """
+    item, end = _decode(data, 0, len(data), 0)
+    if end != len(data):
+        raise RlpError(f"{len(data) - end} bytes after the item")
+    return item
+
+
+def decode_list(data: bytes) -> list[Decoded]:
+    """As ``decode``; raises RlpError when the item is not a list."""
+    return as_list(decode(data))
+
+
+def split_list(data: bytes) -> list[bytes]:
+    """The encodings of the items of a list that fills ``data`` exactly; items are not decoded."""
+    is_list, start, end = _header(data, 0, len(data))
+    if not is_list:
+        raise RlpError("expected a list, found a string")
+    if end != len(data):
+        raise RlpError(f"{len(data) - end} bytes after the list")
+    items = []
+    while start < end:
+        _, _, stop = _header(data, start, end)
+        items.append(data[start:stop])
+        start = stop
+    return items
+
+
+def as_list(item: Decoded) -> list[Decoded]:
+    """``item`` when it is a list, else RlpError."""
+    if isinstance(item, bytes):
+        raise RlpError(f"expected a list, found {len(item)} bytes")
+    return item
+
+
+def as_bytes(item: Decoded, size: int | None = None) -> bytes:
+    """``item`` when it is a byte string (of ``size`` bytes where given), else RlpError."""
+    if not isinstance(item, bytes):
+        raise RlpError(f"expected bytes, found a list of {len(item)}")
+    if size is not None and len(item) != size:
+        raise RlpError(f"expected {size} bytes, found {len(item)}")
+    return item
+
+
+def as_uint(item: Decoded, bits: int = 256) -> int:
+    """A canonical integer below 2**bits, else RlpError."""
+    data = as_bytes(item)
+    if data[:1] == b"\0":
+        raise RlpError("integer with leading zero")
+    if len(data) * 8 > bits:
+        raise RlpError(f"integer of {len(data)} bytes exceeds {bits} bits")
+    return int.from_bytes(data, "big")
+
+
+def _prefix(offset: int, size: int) -> bytes:
+    if size < 56:
+        return bytes((offset + size,))
+    length = uint(size)
+    return bytes((offset + 55 + len(length),)) + length
+
+
+def _header(data: bytes, at: int, limit: int) -> tuple[bool, int, int]:
+    """(is list, payload start, payload end) of the item at ``at``; it must end by ``limit``."""
+    if at >= limit:
+        raise RlpError("truncated: no item")
+    first = data[at]
+    if first < 0x80:
+        return False, at, at + 1
+    is_list = first >= 0xC0
+    size = first - (0xC0 if is_list else 0x80)
+    start = at + 1
+    if size > 55:
+        start, size = _long_size(data, start, size - 55, limit)
+    end = start + size
+    if end > limit:
+        raise RlpError(f"truncated: item ends at {end} of {limit} bytes")
+    if size == 1 and not is_list and data[start] < 0x80:
+        raise RlpError("single byte below 0x80 with a prefix")
+    return is_list, start, end
+
+
+def _long_size(data: bytes, at: int, count: int, limit: int) -> tuple[int, int]:
+    start = at + count
+    if start > limit:
+        raise RlpError("truncated: length")
+    size = int.from_bytes(data[at:start], "big")
+    if data[at] == 0 or size < 56:
+        raise RlpError("length is not minimal")
+    return start, size
+
+
+def _decode(data: bytes, at: int, limit: int, depth: int) -> tuple[Decoded, int]:
+    is_list, start, end = _header(data, at, limit)
+    if not is_list:
+        return data[start:end], end
+    if depth == MAX_DEPTH:
+        raise RlpError(f"nested deeper than {MAX_DEPTH}")
+    items: list[Decoded] = []
+    while start < end:
+        item, start = _decode(data, start, end, depth + 1)
+        items.append(item)
+    return items, end
+
+
+def bytes_list(item: Decoded, size: int | None = None) -> tuple[bytes, ...]:
+    """A flat list of byte strings (each of ``size`` bytes where given), else RlpError."""
+    return tuple([as_bytes(cast(Decoded, part), size) for part in as_list(item)])
