@@ -159,7 +159,8 @@ def _check_arrays(model: IntegerModel, inputs: Sequence[Array]) -> None:
 def _run_slice(plan: Plan, inputs: Sequence[Array]) -> list[Array]:
     values = {port.value: item for port, item in zip(plan.model.inputs, inputs, strict=True)}
     for step in plan.steps:
-        values[step.output] = step.run(*(values[value] for value in step.operands))
+        output = step.run(*(values[value] for value in step.operands))
+        values[step.output] = np.ascontiguousarray(output)  # numpy may choose another order
         for value in step.release:
             del values[value]
     return [values[port.value] for port in plan.model.outputs]

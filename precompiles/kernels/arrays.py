@@ -18,7 +18,7 @@ Exact: TypeAlias = NDArray[Any]
 
 def exact(values: Array) -> Exact:
     """The same numbers as unbounded Python integers."""
-    return values.astype(object)
+    return np.asarray(values).astype(object)
 
 
 def empty_exact(shape: tuple[int, ...]) -> Exact:
