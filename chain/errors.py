@@ -1,14 +1,14 @@
 """Failures of the chain, each with a reason that names the two values that differ.
 
-    ChainError
-    ├── InvalidTransaction     somebody else's transaction; texts are geth's, clients parse them
-    ├── InvalidBlock           somebody else's block
-    │   ├── UnknownParent      the parent is not in the database (sync, do not blame)
-    │   ├── InvalidSeal        the commit certificate does not prove the block
-    │   └── ExecutionMismatch  the block declares other results than this node computed
-    ├── ProofError             a Merkle proof does not prove what it claims
-    ├── StoreError             the database cannot be used: foreign, newer, locked, full
-    └── ExecutorFault          this node is broken: stop, never vote
+ChainError
+├── InvalidTransaction     somebody else's transaction; texts are geth's, clients parse them
+├── InvalidBlock           somebody else's block
+│   ├── UnknownParent      the parent is not in the database (sync, do not blame)
+│   ├── InvalidSeal        the commit certificate does not prove the block
+│   └── ExecutionMismatch  the block declares other results than this node computed
+├── ProofError             a Merkle proof does not prove what it claims
+├── StoreError             the database cannot be used: foreign, newer, locked, full
+└── ExecutorFault          this node is broken: stop, never vote
 """
 
 from typing import TYPE_CHECKING
@@ -90,7 +90,9 @@ class ReplacementUnderpriced(InvalidTransaction):
     """Same sender and nonce as a pooled transaction without 10 % more of both fees."""
 
     def __init__(self, have: int, want: int) -> None:
-        super().__init__(f"replacement transaction underpriced: have {have} wei per gas want {want}")
+        super().__init__(
+            f"replacement transaction underpriced: have {have} wei per gas want {want}"
+        )
 
 
 class InsufficientFunds(InvalidTransaction):
@@ -114,7 +116,9 @@ class GasLimitExceeded(InvalidTransaction):
     """Gas limit above the block's, or above what is left in the block being built."""
 
     def __init__(self, gas_limit: int, available: int) -> None:
-        super().__init__(f"exceeds block gas limit: tx gas limit {gas_limit}, available {available}")
+        super().__init__(
+            f"exceeds block gas limit: tx gas limit {gas_limit}, available {available}"
+        )
 
 
 class GasCapExceeded(InvalidTransaction):

@@ -102,7 +102,7 @@ def commit_digest(encoded_block: bytes, round: int) -> bytes:
 
 
 def sealed_extra_data(header: Header, certificate: CommitCertificate) -> bytes:
-    """extraData of the SEALED form."""
+    """The SEALED form of a header's extraData."""
     vanity = parse_extra_data(header.extra_data).vanity
     return encode_extra_data(ExtraData(vanity, certificate.round, certificate.seals))
 

@@ -5,12 +5,12 @@ classes, slices of the original bytes for signing hashes and raw transactions.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias, Union, cast
+from typing import TypeAlias
 
-Item: TypeAlias = Union[bytes, Sequence["Item"]]
+Item: TypeAlias = "bytes | Sequence[Item]"
 """What can be encoded: bytes or nested sequences of bytes."""
 
-Decoded: TypeAlias = Union[bytes, list["Decoded"]]
+Decoded: TypeAlias = "bytes | list[Decoded]"
 """What decoding gives."""
 
 MAX_DEPTH = 32
@@ -162,4 +162,4 @@ def _decode(data: bytes, at: int, limit: int, depth: int) -> tuple[Decoded, int]
 
 def bytes_list(item: Decoded, size: int | None = None) -> tuple[bytes, ...]:
     """A flat list of byte strings (each of ``size`` bytes where given), else RlpError."""
-    return tuple([as_bytes(cast(Decoded, part), size) for part in as_list(item)])
+    return tuple([as_bytes(part, size) for part in as_list(item)])
