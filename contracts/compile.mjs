@@ -1,0 +1,53 @@
+// Compile every contract of this folder into one JSON artifact each: abi, bytecode, deployedBytecode.
+//
+//   npm ci && node compile.mjs [--out FOLDER]
+//
+// The output depends on the sources and on the exact compiler alone (no metadata hash, no paths), so
+// the artifacts in genesis/artifacts can be rebuilt byte for byte.
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import solc from "solc";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const flag = process.argv.indexOf("--out");
+const out = flag > 0 ? process.argv[flag + 1] : join(here, "..", "genesis", "artifacts");
+
+// Interfaces and libraries have no code worth keeping; their ABI is kept all the same.
+const settings = {
+  optimizer: { enabled: true, runs: 200 },
+  evmVersion: "prague",
+  metadata: { appendCBOR: false, bytecodeHash: "none" },
+  outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
+};
+
+function sources(folder) {
+  const found = {};
+  for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory() && entry.name !== "node_modules") Object.assign(found, sources(path));
+    else if (entry.name.endsWith(".sol")) found[relative(here, path)] = { content: readFileSync(path, "utf8") };
+  }
+  return found;
+}
+
+const input = { language: "Solidity", sources: sources(here), settings };
+const output = JSON.parse(solc.compile(JSON.stringify(input)));
+const messages = output.errors ?? [];
+for (const message of messages) console.error(message.formattedMessage);
+if (messages.length > 0) process.exit(1); // warnings too
+
+mkdirSync(out, { recursive: true });
+for (const [source, contracts] of Object.entries(output.contracts)) {
+  for (const [name, contract] of Object.entries(contracts)) {
+    const artifact = {
+      contractName: name,
+      sourceName: source,
+      compiler: solc.version(),
+      abi: contract.abi,
+      bytecode: "0x" + contract.evm.bytecode.object,
+      deployedBytecode: "0x" + contract.evm.deployedBytecode.object,
+    };
+    writeFileSync(join(out, `${name}.json`), JSON.stringify(artifact, null, 1) + "\n");
+  }
+}
