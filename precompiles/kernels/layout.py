@@ -41,7 +41,7 @@ def transpose_reference(x: Exact, permutation: Sequence[int]) -> Exact:
 
 def concat(inputs: Sequence[Array], axis: int) -> Array:
     """Join on ``axis`` after the batch."""
-    return np.concatenate(inputs, axis=axis + 1)
+    return np.ascontiguousarray(np.concatenate(inputs, axis=axis + 1))
 
 
 def concat_reference(inputs: Sequence[Exact], axis: int) -> Exact:
