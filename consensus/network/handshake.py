@@ -15,19 +15,13 @@ Everything here is a plain function; consensus.network.session moves the bytes.
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-from consensus.network.errors import FrameError, HandshakeError
-from consensus.network.identity import Identity, Network, recover
-from consensus.network.wire import (
-    decode_any_list,
-    decode_fixed,
-    decode_int,
-    decode_list,
-    encode_int,
-    encode_list,
-)
+from chain import rlp
+from consensus.network.errors import HandshakeError
+from consensus.network.identity import Identity, Network, signer_of
 
 DOMAIN = b"assay-handshake-1"
 CLIENT, SERVER = b"client", b"server"
@@ -60,15 +54,15 @@ def encode_greeting(greeting: Greeting, signature: bytes | None = None) -> bytes
     """Body of HELLO, or of WELCOME with the server's signature."""
     network = greeting.network
     items = [
-        encode_int(network.protocol_version),
-        encode_int(network.chain_id),
+        rlp.uint(network.protocol_version),
+        rlp.uint(network.chain_id),
         network.genesis_hash,
         greeting.node_id,
         greeting.nonce,
         greeting.instance,
         greeting.client.encode(),
     ]
-    return encode_list(items if signature is None else [*items, signature])
+    return rlp.encode(items if signature is None else [*items, signature])
 
 
 def decode_hello(body: bytes, ours: Network) -> Greeting:
@@ -77,24 +71,27 @@ def decode_hello(body: bytes, ours: Network) -> Greeting:
     Raises:
         HandshakeError: malformed, or another version, chain or genesis, with both values.
     """
-    return _greeting(_versioned(body, 7, ours), ours)
+    with _typed():
+        return _greeting(_versioned(body, 7, ours), ours)
 
 
 def decode_welcome(body: bytes, ours: Network) -> tuple[Greeting, bytes]:
     """Read a WELCOME: greeting and signature; raises as decode_hello."""
-    items = _versioned(body, 8, ours)
-    greeting = _greeting(items[:7], ours)
-    return greeting, _fixed(items[7], 65)
+    with _typed():
+        items = _versioned(body, 8, ours)
+        return _greeting(items[:7], ours), rlp.as_bytes(items[7], 65)
 
 
 def encode_auth(signature: bytes) -> bytes:
     """Body of AUTH."""
-    return encode_list([signature])
+    return rlp.encode([signature])
 
 
 def decode_auth(body: bytes) -> bytes:
     """Read the signature out of an AUTH body."""
-    return _fixed(_items(body, 1)[0], 65)
+    with _typed():
+        (signature,) = _counted(rlp.decode_list(body), 1)
+        return rlp.as_bytes(signature, 65)
 
 
 def transcript(role: bytes, client: Greeting, server: Greeting, certificate: bytes) -> bytes:
@@ -106,7 +103,7 @@ def transcript(role: bytes, client: Greeting, server: Greeting, certificate: byt
         encode_greeting(server),
         hashlib.sha256(certificate).digest(),
     ]
-    return hashlib.sha256(encode_list(parts)).digest()
+    return hashlib.sha256(rlp.encode(parts)).digest()
 
 
 def check_signature(
@@ -122,7 +119,7 @@ def check_signature(
         HandshakeError: the signature is by another key or over another connection.
     """
     claimed = client.node_id if role == CLIENT else server.node_id
-    signer = recover(transcript(role, client, server, certificate), signature)
+    signer = signer_of(transcript(role, client, server, certificate), signature)
     if signer != claimed:
         raise HandshakeError(
             f"the {role.decode()}'s signature does not prove node id 0x{claimed.hex()} on this "
@@ -142,48 +139,50 @@ def check_identity(greeting: Greeting, own_id: bytes, expected: bytes | None) ->
         raise HandshakeError(f"expected node 0x{expected.hex()}, found 0x{greeting.node_id.hex()}")
 
 
-def _items(body: bytes, length: int) -> list[Any]:
+@contextmanager
+def _typed() -> Iterator[None]:
     try:
-        return decode_list(body, length)
-    except FrameError as error:
+        yield
+    except (rlp.RlpError, UnicodeDecodeError) as error:
         raise HandshakeError(f"malformed handshake: {error}") from None
 
 
-def _versioned(body: bytes, length: int, ours: Network) -> list[Any]:
+def _counted(items: list[rlp.Decoded], length: int) -> list[rlp.Decoded]:
+    if len(items) != length:
+        raise HandshakeError(f"malformed handshake: {len(items)} items, want {length}")
+    return items
+
+
+def _versioned(body: bytes, length: int, ours: Network) -> list[rlp.Decoded]:
     """Items of a greeting; the version is judged first, as another one may have other items."""
-    try:
-        items = decode_any_list(body)
-        version = decode_int(items[0] if items else None)
-    except FrameError as error:
-        raise HandshakeError(f"malformed handshake: {error}") from None
+    items = rlp.decode_list(body)
+    version = rlp.as_uint(items[0], 64) if items else 0
     if version != ours.protocol_version:
         raise HandshakeError(
             f"protocol version {version}, this node speaks {ours.protocol_version}"
         )
-    return _items(body, length)
+    return _counted(items, length)
 
 
-def _fixed(item: object, size: int) -> bytes:
-    try:
-        return decode_fixed(item, size)
-    except FrameError as error:
-        raise HandshakeError(f"malformed handshake: {error}") from None
-
-
-def _greeting(items: list[Any], ours: Network) -> Greeting:
+def _greeting(items: list[rlp.Decoded], ours: Network) -> Greeting:
     version, chain_id, genesis_hash, node_id, nonce, instance, client = items
-    try:
-        theirs = Network(decode_int(version), decode_int(chain_id), _fixed(genesis_hash, 32))
-        text = client.decode("ascii") if isinstance(client, bytes) else ""
-    except (FrameError, UnicodeDecodeError) as error:
-        raise HandshakeError(f"malformed handshake: {error}") from None
-    _check_network(theirs, ours)
+    theirs = Network(
+        rlp.as_uint(version, 64), rlp.as_uint(chain_id, 64), rlp.as_bytes(genesis_hash, 32)
+    )
+    _check_chain(theirs, ours)
+    text = rlp.as_bytes(client).decode("ascii")
     if len(text) > MAX_CLIENT_TEXT or not text.isprintable():
         raise HandshakeError("malformed handshake: client text")
-    return Greeting(theirs, _fixed(node_id, 20), _fixed(nonce, 32), _fixed(instance, 8), text)
+    return Greeting(
+        theirs,
+        rlp.as_bytes(node_id, 20),
+        rlp.as_bytes(nonce, 32),
+        rlp.as_bytes(instance, 8),
+        text,
+    )
 
 
-def _check_network(theirs: Network, ours: Network) -> None:
+def _check_chain(theirs: Network, ours: Network) -> None:
     if theirs.chain_id != ours.chain_id:
         raise HandshakeError(f"chain id {theirs.chain_id}, this node is on {ours.chain_id}")
     if theirs.genesis_hash != ours.genesis_hash:

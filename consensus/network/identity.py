@@ -18,10 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from chain.signatures import BadSignature, recover
 from consensus.network.errors import AddressError, HandshakeError
 from precompiles.hashing import keccak256
-
-SECP256K1_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +73,19 @@ def address_of_public_key(key: PublicKey) -> bytes:
     return keccak256(key.format(compressed=False)[1:])[12:]
 
 
-def recover(digest: bytes, signature: bytes) -> bytes:
+def signer_of(digest: bytes, signature: bytes) -> bytes:
     """Address that signed a 32-byte digest.
 
     Raises:
         HandshakeError: not 65 bytes, high s, bad recovery id or no such point.
     """
-    if len(signature) != 65 or signature[64] > 1:
-        raise HandshakeError("malformed signature")
-    if int.from_bytes(signature[32:64], "big") > SECP256K1_HALF_ORDER:
-        raise HandshakeError("signature with high s")
+    if len(signature) != 65:
+        raise HandshakeError(f"signature of {len(signature)} bytes, want 65")
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
     try:
-        key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
-    except (ValueError, TypeError) as error:
-        raise HandshakeError(f"signature recovers no key: {error}") from None
-    return address_of_public_key(key)
+        return recover(digest, signature[64], r, s)
+    except BadSignature as error:
+        raise HandshakeError(f"bad signature: {error}") from None
 
 
 def create_identity(node_key: bytes) -> Identity:

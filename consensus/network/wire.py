@@ -4,14 +4,12 @@ Limits are checked on the raw bytes, before anything is decoded (docs/spec/netwo
 Consensus messages (0x12 to 0x15) are opaque here: consensus.codec reads them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
-import rlp
-from rlp.exceptions import RLPException
-
+from chain import rlp
 from consensus.network.errors import FrameError
 
 KIB = 1024
@@ -131,34 +129,36 @@ def split_frame(frame: bytes) -> tuple[Code, bytes]:
 
 def encode_status(status: Status) -> bytes:
     """Body of a STATUS frame."""
-    return encode_list([encode_int(status.height), status.head_hash])
+    return rlp.encode([rlp.uint(status.height), status.head_hash])
 
 
 def decode_status(body: bytes) -> Status:
     """Read a STATUS body; FrameError when malformed."""
-    height, head_hash = decode_list(body, 2)
-    return Status(decode_int(height), decode_fixed(head_hash, 32))
+    with _typed(Code.STATUS):
+        height, head_hash = _items(body, 2)
+        return Status(rlp.as_uint(height, 64), rlp.as_bytes(head_hash, 32))
 
 
 def encode_sealed(sealed: SealedBlock) -> bytes:
     """Body of a NEW_BLOCK frame."""
-    return encode_list([sealed.block, sealed.certificate])
+    return rlp.encode([sealed.block, sealed.certificate])
 
 
 def decode_sealed(body: bytes) -> SealedBlock:
     """Read a NEW_BLOCK body; FrameError when malformed."""
-    return _sealed(decode_list(body, 2))
+    with _typed(Code.NEW_BLOCK):
+        return _sealed(rlp.decode(body))
 
 
 def encode_block_request(request: BlockRequest) -> bytes:
     """Body of a GET_BLOCKS frame."""
-    numbers = (request.request_id, request.first, request.count)
-    return encode_list([encode_int(number) for number in numbers])
+    return rlp.encode([rlp.uint(n) for n in (request.request_id, request.first, request.count)])
 
 
 def decode_block_request(body: bytes) -> BlockRequest:
     """Read a GET_BLOCKS body; FrameError when malformed or asking for 0 or more than 64."""
-    request_id, first, count = (decode_int(item) for item in decode_list(body, 3))
+    with _typed(Code.GET_BLOCKS):
+        request_id, first, count = (rlp.as_uint(item, 64) for item in _items(body, 3))
     if not 1 <= count <= MAX_BLOCKS:
         raise FrameError(f"GET_BLOCKS for {count} blocks, 1 to {MAX_BLOCKS} are served")
     return BlockRequest(request_id, first, count)
@@ -167,15 +167,18 @@ def decode_block_request(body: bytes) -> BlockRequest:
 def encode_block_range(answer: BlockRange) -> bytes:
     """Body of a BLOCKS frame."""
     pairs = [[sealed.block, sealed.certificate] for sealed in answer.blocks]
-    return encode_list([encode_int(answer.request_id), pairs])
+    return rlp.encode([rlp.uint(answer.request_id), pairs])
 
 
 def decode_block_range(body: bytes) -> BlockRange:
-    """Read a BLOCKS body; FrameError when malformed."""
-    request_id, pairs = decode_list(body, 2)
-    if not isinstance(pairs, list) or len(pairs) > MAX_BLOCKS:
-        raise FrameError("BLOCKS: not a list of at most 64 blocks")
-    return BlockRange(decode_int(request_id), tuple(_sealed(pair) for pair in pairs))
+    """Read a BLOCKS body; FrameError when malformed or above 64 blocks."""
+    with _typed(Code.BLOCKS):
+        request_id, pairs = _items(body, 2)
+        blocks = tuple([_sealed(pair) for pair in rlp.as_list(pairs)])
+        number = rlp.as_uint(request_id, 64)
+    if len(blocks) > MAX_BLOCKS:
+        raise FrameError(f"BLOCKS with {len(blocks)} blocks, the limit is {MAX_BLOCKS}")
+    return BlockRange(number, blocks)
 
 
 def encode_hashes(hashes: Sequence[bytes]) -> bytes:
@@ -192,71 +195,37 @@ def decode_hashes(body: bytes) -> list[bytes]:
 
 def encode_transactions(transactions: Sequence[bytes]) -> bytes:
     """Body of a TRANSACTIONS frame: raw transactions."""
-    return encode_list(list(transactions))
+    return rlp.encode(transactions)
 
 
 def decode_transactions(body: bytes) -> list[bytes]:
     """Read a TRANSACTIONS body; FrameError when malformed or one is above 128 KiB."""
-    items = decode_any_list(body)
+    with _typed(Code.TRANSACTIONS):
+        items = rlp.bytes_list(rlp.decode(body))
     if len(items) > MAX_REQUESTED:
         raise FrameError(f"{len(items)} TRANSACTIONS, the limit is {MAX_REQUESTED}")
-    if not all(isinstance(item, bytes) and 0 < len(item) <= MAX_TRANSACTION for item in items):
+    if not all(0 < len(item) <= MAX_TRANSACTION for item in items):
         raise FrameError(f"TRANSACTIONS: an item is not 1 to {MAX_TRANSACTION} bytes")
-    return items
+    return list(items)
 
 
-def encode_list(items: list[Any]) -> bytes:
-    """RLP of a list of bytes and lists."""
-    encoded: bytes = rlp.encode(items)
-    return encoded
-
-
-def decode_list(body: bytes, length: int) -> list[Any]:
-    """Canonical RLP list of exactly ``length`` items."""
-    items = decode_any_list(body)
-    if len(items) != length:
-        raise FrameError(f"expected a list of {length} items, got {len(items)}")
-    return items
-
-
-def decode_any_list(body: bytes) -> list[Any]:
-    """Canonical RLP list of any length."""
-    items = _decode(body)
-    if not isinstance(items, list):
-        raise FrameError("expected a list")
-    return items
-
-
-def encode_int(number: int) -> bytes:
-    """Big-endian without leading zeros; zero is empty."""
-    return number.to_bytes((number.bit_length() + 7) // 8, "big")
-
-
-def decode_int(item: object) -> int:
-    """A canonical integer below 2**64."""
-    if not isinstance(item, bytes) or len(item) > 8 or item[:1] == b"\0":
-        raise FrameError("not a canonical integer below 2**64")
-    return int.from_bytes(item, "big")
-
-
-def decode_fixed(item: object, size: int) -> bytes:
-    """Bytes of exactly ``size``."""
-    if not isinstance(item, bytes) or len(item) != size:
-        raise FrameError(f"expected {size} bytes")
-    return item
-
-
-def _decode(body: bytes) -> Any:
+@contextmanager
+def _typed(code: Code) -> Iterator[None]:
     try:
-        return rlp.decode(body, strict=True)
-    except (RLPException, RecursionError) as error:
-        raise FrameError(f"not RLP: {error}") from None
+        yield
+    except rlp.RlpError as error:
+        raise FrameError(f"malformed {code.name}: {error}") from None
 
 
-def _sealed(pair: object) -> SealedBlock:
-    if not isinstance(pair, list) or len(pair) != 2:
-        raise FrameError("a sealed block is a pair")
-    block, certificate = pair
-    if not isinstance(block, bytes) or not isinstance(certificate, bytes):
-        raise FrameError("a sealed block is a pair of byte strings")
-    return SealedBlock(block, certificate)
+def _items(body: bytes, length: int) -> list[rlp.Decoded]:
+    items = rlp.decode_list(body)
+    if len(items) != length:
+        raise rlp.RlpError(f"{len(items)} items, want {length}")
+    return items
+
+
+def _sealed(item: rlp.Decoded) -> SealedBlock:
+    pair = rlp.bytes_list(item)
+    if len(pair) != 2:
+        raise rlp.RlpError(f"a sealed block of {len(pair)} items, want 2")
+    return SealedBlock(*pair)

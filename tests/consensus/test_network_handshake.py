@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from chain import rlp
 from consensus.network.errors import AddressError, HandshakeError
 from consensus.network.handshake import (
     CLIENT,
@@ -24,9 +25,8 @@ from consensus.network.identity import (
     PeerAddress,
     create_identity,
     parse_peer_address,
-    recover,
+    signer_of,
 )
-from consensus.network.wire import encode_int, encode_list
 
 NETWORK = Network(1, 4242, b"\x11" * 32)
 ALICE = create_identity(b"\x01" * 32)
@@ -69,7 +69,7 @@ def test_another_chain_is_refused_with_both_values(other: Network, reason: str) 
 
 
 def test_a_newer_version_with_more_items_is_still_named() -> None:
-    body = encode_list([encode_int(9), b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h"])
+    body = rlp.encode([rlp.uint(9), b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h"])
     with pytest.raises(HandshakeError, match="protocol version 9"):
         decode_hello(body, NETWORK)
 
@@ -114,13 +114,13 @@ def test_signatures_do_not_cross_roles_nonces_or_keys() -> None:
 def test_bad_signatures_are_typed() -> None:
     digest = b"\x07" * 32
     good = ALICE.sign(digest)
-    assert recover(digest, good) == ALICE.node_id
+    assert signer_of(digest, good) == ALICE.node_id
     order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
     high_s = (order - int.from_bytes(good[32:64], "big")).to_bytes(32, "big")
     flipped = good[:32] + high_s + bytes([good[64] ^ 1])
     for bad in (b"", good[:64], good + b"\0", good[:64] + b"\2", b"\0" * 65, flipped):
         with pytest.raises(HandshakeError):
-            recover(digest, bad)
+            signer_of(digest, bad)
 
 
 def test_expected_peer_and_self_are_told_apart() -> None:
