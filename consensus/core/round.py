@@ -1,0 +1,244 @@
+"""Inside a round: PROPOSAL, PREPARE, COMMIT. Pure; each function returns next state and effects."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from consensus.core.events import (
+    Accepted,
+    Broadcast,
+    CommitBlock,
+    Diverged,
+    Effects,
+    Lock,
+    Locked,
+    Persist,
+    Rejected,
+    RequestBlocks,
+    RoundEntered,
+    ValidateBlock,
+)
+from consensus.core.justification import proposal_fault
+from consensus.core.messages import (
+    Code,
+    Commit,
+    CommitPayload,
+    Draft,
+    Prepare,
+    PreparePayload,
+    Proposal,
+    ProposalPayload,
+    SignedPrepare,
+    SignedRoundChange,
+)
+from consensus.core.state import State, Votes
+from consensus.core.types import ProposedBlock
+
+Step = tuple[State, Effects]
+V = TypeVar("V")
+
+VOTES_PER_AUTHOR: Final = 64
+"""PREPAREs, and COMMITs, kept of one validator in one height: those of its highest rounds."""
+
+
+def add_vote(votes: Mapping[Votes, V], key: Votes, vote: V, limit: int) -> Mapping[Votes, V]:
+    """Record the first vote of an author in a round; beyond the limit its lowest round goes."""
+    if key in votes:
+        return votes
+    rounds = sorted(number for number, author in votes if author == key[1])
+    if len(rounds) < limit:
+        return {**votes, key: vote}
+    if key[0] < rounds[0]:
+        return votes
+    return {k: v for k, v in votes.items() if k != (rounds[0], key[1])} | {key: vote}
+
+
+def on_proposal(state: State, message: Proposal) -> Step:
+    """Take the first justified proposal of this or a later round, and have it validated."""
+    payload = message.signed.payload
+    if payload.round < state.round:
+        return _on_late_proposal(state, payload)
+    if payload.round == state.round and state.candidate is not None:
+        return state, ()
+    fault = proposal_fault(state.height, message, state.config.commit_digest)
+    if fault is not None:
+        reason = f"PROPOSAL ({payload.height}, {payload.round}): {fault}"
+        return state, (Rejected(message.signed.author, reason),)
+    effects: Effects = ()
+    if payload.round > state.round:
+        state = move_to(state, payload.round)
+        effects = (Persist(RoundEntered(payload.height, payload.round)), *timer(state))
+    elif state.waiting:
+        effects = timer(state)
+    state = replace(state, candidate=payload.block, waiting=False)
+    state, more = _validate(state, payload.block)
+    return state, effects + more
+
+
+def on_validated(state: State, block: ProposedBlock, valid: bool) -> Step:
+    """Record the executor's verdict; it may complete an acceptance or a decision."""
+    key = state.block_key(block)
+    if state.blocks.get(key) is None or key in state.verdicts:
+        return state, ()
+    state = replace(state, verdicts={**state.verdicts, key: valid})
+    state, effects = _accept(state)
+    state, more = decide(state)
+    return state, effects + more
+
+
+def on_prepare(state: State, message: Prepare) -> Step:
+    """Record one vote per author, even before the proposal; the first wins."""
+    payload = message.signed.payload
+    if payload.round < state.round:
+        return state, ()
+    key = (payload.round, message.signed.author)
+    votes = add_vote(state.prepares, key, message, VOTES_PER_AUTHOR)
+    return _prepared(replace(state, prepares=votes))
+
+
+def on_commit(state: State, message: Commit) -> Step:
+    """Record one vote per author and round, of any round of this height."""
+    payload = message.signed.payload
+    key = (payload.round, message.signed.author)
+    votes = add_vote(state.commits, key, message, VOTES_PER_AUTHOR)
+    state, effects = decide(replace(state, commits=votes))
+    if not effects and _is_unknown(state, payload):
+        effects = (RequestBlocks(message.signed.author, payload.height),)
+    return state, effects
+
+
+def propose(
+    state: State,
+    block: ProposedBlock,
+    round_changes: tuple[SignedRoundChange, ...],
+    prepares: tuple[SignedPrepare, ...],
+) -> Step:
+    """Send a PROPOSAL of the current round; at most one ever."""
+    vote = (state.round, Code.PROPOSAL)
+    if not state.voting or vote in state.cast:
+        return state, ()
+    payload = ProposalPayload(state.height.number, state.round, block)
+    state = replace(state, cast={**state.cast, vote: state.digest(block, state.round)})
+    return state, (Broadcast(Draft(payload, round_changes, prepares)),)
+
+
+def on_built(state: State, round_number: int, block: ProposedBlock) -> Step:
+    """Propose the block that was asked for, unless the round has passed."""
+    if round_number != state.round or state.evidence is None or state.candidate is not None:
+        return state, ()
+    key = state.block_key(block)
+    round_changes = state.evidence
+    state = replace(
+        state,
+        evidence=None,
+        blocks={**state.blocks, key: block},
+        verdicts={**state.verdicts, key: True},
+    )
+    return propose(state, block, round_changes, ())
+
+
+def move_to(state: State, round_number: int) -> State:
+    """Begin a later round: the lock and all votes stay, the candidate goes."""
+    return replace(
+        state,
+        round=round_number,
+        waiting=False,
+        candidate=None,
+        accepted=False,
+        commit_sent=False,
+        evidence=None,
+    )
+
+
+def timer(state: State) -> Effects:
+    """Start the round's timer; a node that does not vote has none and follows the others."""
+    return (state.round_timer(),) if state.voting else ()
+
+
+def decide(state: State) -> Step:
+    """Decide if a quorum of COMMITs, of whatever round, names a block that we know."""
+    if state.done:
+        return state, ()
+    for (round_number, digest), seals in _quorums(state).items():
+        for key, block in state.blocks.items():
+            if key in state.verdicts and state.digest(block, round_number) == digest:
+                if state.verdicts[key]:
+                    return replace(state, done=True), (CommitBlock(block, round_number, seals),)
+                return replace(state, done=True), (Diverged(block, round_number, seals),)
+    return state, ()
+
+
+def _quorums(state: State) -> dict[tuple[int, bytes], tuple[bytes, ...]]:
+    """Seals of each (round, digest) with a quorum of COMMITs, in order of author."""
+    seals: dict[tuple[int, bytes], list[bytes]] = {}
+    for (round_number, _), commit in sorted(state.commits.items()):
+        payload = commit.signed.payload
+        seals.setdefault((round_number, payload.digest), []).append(payload.seal)
+    quorum = state.height.quorum
+    return {key: tuple(items) for key, items in seals.items() if len(items) >= quorum}
+
+
+def _is_unknown(state: State, payload: CommitPayload) -> bool:
+    """Whether a quorum decided a block that has never come here."""
+    if state.done or (payload.round, payload.digest) not in _quorums(state):
+        return False
+    return all(
+        state.digest(block, payload.round) != payload.digest for block in state.blocks.values()
+    )
+
+
+def _on_late_proposal(state: State, payload: ProposalPayload) -> Step:
+    """A proposal of a past round matters only when a quorum has decided it."""
+    if (payload.round, state.digest(payload.block, payload.round)) not in _quorums(state):
+        return state, ()
+    return _validate(state, payload.block)
+
+
+def _validate(state: State, block: ProposedBlock) -> Step:
+    key = state.block_key(block)
+    if key in state.blocks:
+        return _accept(state)
+    return replace(state, blocks={**state.blocks, key: block}), (ValidateBlock(block),)
+
+
+def _accept(state: State) -> Step:
+    """PREPARE the candidate once it is found valid; never a second digest in one round."""
+    block = state.candidate
+    if block is None or state.accepted or not state.verdicts.get(state.block_key(block), False):
+        return state, ()
+    digest = state.digest(block, state.round)
+    vote = (state.round, Code.PREPARE)
+    if state.cast.get(vote, digest) != digest:
+        return state, ()
+    state = replace(state, accepted=True, cast={**state.cast, vote: digest})
+    effects: Effects = ()
+    if state.voting:
+        payload = PreparePayload(state.height.number, state.round, digest)
+        entry = Accepted(state.height.number, state.round, block)
+        effects = (Persist(entry), Broadcast(Draft(payload)))
+    state, more = _prepared(state)
+    return state, effects + more
+
+
+def _prepared(state: State) -> Step:
+    """Lock and COMMIT once a quorum prepared the accepted proposal."""
+    if state.candidate is None or not state.accepted or state.commit_sent or not state.voting:
+        return state, ()
+    digest = state.digest(state.candidate, state.round)
+    vote = (state.round, Code.COMMIT)
+    prepares = tuple(
+        prepare.signed
+        for (round_number, _), prepare in sorted(state.prepares.items())
+        if round_number == state.round and prepare.signed.payload.digest == digest
+    )
+    if len(prepares) < state.height.quorum or state.cast.get(vote, digest) != digest:
+        return state, ()
+    state = replace(
+        state,
+        lock=Lock(state.round, state.candidate, prepares),
+        commit_sent=True,
+        cast={**state.cast, vote: digest},
+    )
+    payload = CommitPayload(state.height.number, state.round, digest)
+    entry = Locked(state.height.number, state.round, prepares)
+    return state, (Persist(entry), Broadcast(Draft(payload)))
