@@ -1,0 +1,72 @@
+"""From an imported ONNX model to the float graph: one importer per operator."""
+
+from collections.abc import Mapping
+
+from tools.compiler import onnx_dense, onnx_elementwise, onnx_ml, onnx_shape
+from tools.compiler.errors import CompileError
+from tools.compiler.graph import Array, FloatGraph, live_operations
+from tools.compiler.onnx_import import OnnxModel, OnnxNode
+from tools.compiler.scope import Importer, Scope, open_scope
+
+IMPORTERS: dict[str, Importer] = {
+    **onnx_dense.IMPORTERS,
+    **onnx_elementwise.IMPORTERS,
+    **onnx_ml.IMPORTERS,
+    **onnx_shape.IMPORTERS,
+}
+_FOLDED = frozenset(
+    "And ArgMin Ceil Constant ConstantOfShape CumSum EyeLike Equal Floor GatherElements GatherND"
+    " Greater GreaterOrEqual Less LessOrEqual Mod Not Or Range Resize Round ScatterND Shape Sign"
+    " Size Tile Trilu Where Xor".split()
+)
+"""Operators that are understood only where they do not depend on the input."""
+
+
+def float_graph(model: OnnxModel, samples: Mapping[str, Array]) -> FloatGraph:
+    """Rewrite every node into float-graph operations.
+
+    Args:
+        model: an imported model.
+        samples: checked samples by input name; a few rows give shapes and folded constants.
+
+    Raises:
+        CompileError: names the first node that has no integer form, and what to do.
+    """
+    for node in model.nodes:
+        if node.operator not in IMPORTERS and node.operator not in _FOLDED:
+            raise _unknown(node)
+    scope = open_scope(model, model.opset, samples)
+    for node in model.nodes:
+        _import_node(scope, node)
+    outputs = []
+    for name in model.outputs:
+        resolved = scope.resolve(name)
+        if resolved not in scope.shapes:
+            raise CompileError(f"output {name!r} does not depend on any input")
+        outputs.append(resolved)
+    operations = live_operations(scope.operations, outputs)
+    return FloatGraph(model.inputs, tuple(outputs), operations, dict(scope.shapes))
+
+
+def _import_node(scope: Scope, node: OnnxNode) -> None:
+    if all(scope.constant(name) is not None for name in node.outputs if name):
+        return
+    importer = IMPORTERS.get(node.operator)
+    if importer is None:
+        raise CompileError(
+            "depends on the model's input, and has no integer form there",
+            advice="use a supported operator (docs/compiler.md lists them), or compute it off-chain",
+            node=node.name,
+            operator=node.operator,
+        )
+    importer(scope, node)
+
+
+def _unknown(node: OnnxNode) -> CompileError:
+    return CompileError(
+        "has no integer form yet",
+        advice="replace the layer by a supported one (docs/compiler.md lists them), or compute"
+        " this part off-chain and feed its result as an input",
+        node=node.name,
+        operator=node.operator,
+    )

@@ -1,0 +1,119 @@
+"""The float graph at one precision to an integer model."""
+
+from collections.abc import Mapping
+
+from precompiles.model.types import IntegerModel
+from tools.compiler import (  # each registers its operations with ``lower``
+    lower_dense,
+    lower_elementwise,
+    lower_images,
+    lower_moves,
+    lower_scores,
+    lower_trees,
+)
+from tools.compiler.calibrate import Calibration
+from tools.compiler.errors import CompileError
+from tools.compiler.graph import (
+    Affine,
+    ArgMax,
+    Concat,
+    FloatGraph,
+    Function,
+    Normalize,
+    Pad,
+    Reduce,
+    Reshape,
+    Slice,
+    Softmax,
+    Transpose,
+    Trees,
+    operands,
+)
+from tools.compiler.lower_inputs import declare_inputs
+from tools.compiler.lowering import Lowering, lower
+from tools.compiler.program import Operand
+from tools.compiler.onnx_import import OnnxModel
+
+FAMILIES = (
+    lower_dense,
+    lower_elementwise,
+    lower_images,
+    lower_moves,
+    lower_scores,
+    lower_trees,
+)
+_INTEGER_INPUT = (Softmax, Normalize, Trees)
+_TRANSPARENT = (Reshape, Transpose, Slice, Concat, Pad, Function, Reduce, ArgMax)
+
+
+def wanted_in_integer_form(graph: FloatGraph, precision: str) -> frozenset[str]:
+    """Tensors that outputs, softmax and normalisation read, through what only moves them.
+
+    At int16 every argument of a scalar function is one too: curves are finer than tables.
+    """
+    wanted = set(graph.outputs)
+    for operation in reversed(graph.operations):
+        passes = isinstance(operation, _TRANSPARENT) and operation.output in wanted
+        curve = precision == "int16" and isinstance(operation, Function) and operation.clamp is None
+        if passes or curve or isinstance(operation, _INTEGER_INPUT):
+            wanted.update(operands(operation))
+    return frozenset(wanted)
+
+
+def lower_graph(
+    model: OnnxModel, graph: FloatGraph, calibration: Calibration, precision: str
+) -> IntegerModel:
+    """Emit the whole program.
+
+    Args:
+        model: for the names of the outputs.
+        graph: after the passes.
+        calibration: ranges and samples.
+        precision: one of ``PRECISIONS``.
+
+    Raises:
+        CompileError: names the operation that has no integer form.
+    """
+    fine = wanted_in_integer_form(graph, precision)
+    state = Lowering(graph, calibration.ranges, precision, fine)
+    declare_inputs(state, calibration.samples)
+    trees_only = _tree_sources(state)
+    for operation in graph.operations:
+        if operation.output in trees_only:
+            continue
+        state.define(operation.output, lower(operation, state))
+    outputs = [
+        (name, _output(state, tensor))
+        for name, tensor in zip(model.output_names, graph.outputs, strict=True)
+    ]
+    refs = [operand.ref for _, operand in outputs]
+    if len(set(refs)) != len(refs):
+        raise CompileError("two outputs are the same tensor", advice="export it once")
+    return state.program.finish(outputs)
+
+
+def _output(state: Lowering, tensor: str) -> Operand:
+    return state.plain(state.native(tensor))
+
+
+def _tree_sources(state: Lowering) -> frozenset[str]:
+    """Scaled features that only trees read: the trees take the map into their thresholds."""
+    graph = state.graph
+    needed = set(graph.outputs)
+    skipped: set[str] = set()
+    inputs = {name for name, port in state.raw.items() if port.is_integer_form}
+    producers = {item.output: item for item in graph.operations}
+    for operation in reversed(graph.operations):
+        if isinstance(operation, Trees) and _reaches_input(operation.x, producers, inputs):
+            continue
+        if isinstance(operation, Affine) and operation.output not in needed:
+            skipped.add(operation.output)
+            continue
+        needed.update(operands(operation))
+    return frozenset(skipped)
+
+
+def _reaches_input(name: str, producers: Mapping[str, object], inputs: set[str]) -> bool:
+    while isinstance(before := producers.get(name), Affine) and before.as_onnx is not None:
+        name = before.x
+    return name in inputs

@@ -1,0 +1,206 @@
+"""Importers of operators that only move elements."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tools.compiler.graph import Concat, Pad, Shape, Slice
+from tools.compiler.onnx_import import OnnxNode
+from tools.compiler.scope import (
+    Importer,
+    Scope,
+    constant,
+    data,
+    integers,
+    origin,
+    reject,
+    required,
+    sample_axis,
+)
+
+
+def _reshape(scope: Scope, node: OnnxNode) -> None:
+    shape = scope.probed_shape(node, node.outputs[0])
+    scope.reshape(node, data(scope, node), shape, node.outputs[0])
+
+
+def _expand(scope: Scope, node: OnnxNode) -> None:
+    x = data(scope, node)
+    shape = scope.probed_shape(node, node.outputs[0])
+    if int(np.prod(shape)) != int(np.prod(scope.shapes[x])):
+        reject(
+            node,
+            f"enlarges {scope.shapes[x]} to {shape}",
+            "let Add or Mul broadcast instead of expanding",
+        )
+    scope.reshape(node, x, shape, node.outputs[0])
+
+
+def _transpose(scope: Scope, node: OnnxNode) -> None:
+    x = data(scope, node)
+    rank = len(scope.shapes[x]) + 1
+    permutation = tuple(node.attributes.get("perm") or reversed(range(rank)))
+    if permutation[0] != 0:
+        reject(node, f"moves the batch axis (permutation {permutation})", "keep the batch first")
+    scope.transpose(node, x, tuple(axis - 1 for axis in permutation[1:]), node.outputs[0])
+
+
+def emit_concat(scope: Scope, node: OnnxNode, names: Sequence[str], axis: int, output: str) -> str:
+    """Join tensors along a per-sample axis."""
+    shape = list(scope.shapes[names[0]])
+    shape[axis] = sum(scope.shapes[name][axis] for name in names)
+    operation = Concat(origin=origin(node), output=output, inputs=tuple(names), axis=axis)
+    return scope.emit(operation, tuple(shape))
+
+
+def _concat(scope: Scope, node: OnnxNode) -> None:
+    names = [data(scope, node, index) for index in range(len(node.inputs))]
+    axis = sample_axis(node, int(node.attributes.get("axis", 1)), len(scope.shapes[names[0]]) + 1)
+    if len(names) == 1:
+        scope.alias(node.outputs[0], names[0])
+    else:
+        emit_concat(scope, node, names, axis, node.outputs[0])
+
+
+def emit_slice(
+    scope: Scope, node: OnnxNode, x: str, ranges: dict[int, tuple[int, int, int]], output: str
+) -> str:
+    """Cut ``axis -> (start, count, step)``; the other axes stay whole."""
+    shape = scope.shapes[x]
+    starts = tuple(ranges[axis][0] if axis in ranges else 0 for axis in range(len(shape)))
+    steps = tuple(ranges[axis][2] if axis in ranges else 1 for axis in range(len(shape)))
+    sizes = tuple(ranges[axis][1] if axis in ranges else dim for axis, dim in enumerate(shape))
+    operation = Slice(origin=origin(node), output=output, x=x, starts=starts, steps=steps)
+    return scope.emit(operation, sizes)
+
+
+def _slice(scope: Scope, node: OnnxNode) -> None:
+    x = data(scope, node)
+    shape = scope.shapes[x]
+    starts = integers(scope, node, "starts", 1) or ()
+    ends = integers(scope, node, "ends", 2) or ()
+    axes = integers(scope, node, "axes", 3) or tuple(range(len(starts)))
+    steps = integers(scope, node, "steps", 4) or (1,) * len(starts)
+    ranges: dict[int, tuple[int, int, int]] = {}
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        if axis == 0 and start == 0 and end >= scope.batch and step == 1:
+            continue
+        position = sample_axis(node, axis, len(shape) + 1)
+        if step < 1:
+            reject(node, f"has step {step}", "use a positive step")
+        selected = range(*slice(start, end, step).indices(shape[position]))
+        if not selected:
+            reject(node, f"selects nothing on axis {axis}", "remove the empty branch")
+        ranges[position] = (selected.start, len(selected), step)
+    emit_slice(scope, node, x, ranges, node.outputs[0])
+
+
+def _split(scope: Scope, node: OnnxNode) -> None:
+    x = data(scope, node)
+    axis = sample_axis(node, int(node.attributes.get("axis", 0)), len(scope.shapes[x]) + 1)
+    start = 0
+    for output in node.outputs:
+        size = scope.probed_shape(node, output)[axis]
+        emit_slice(scope, node, x, {axis: (start, size, 1)}, output)
+        start += size
+
+
+def emit_select(
+    scope: Scope, node: OnnxNode, x: str, axis: int, indices: Sequence[int], output: str
+) -> str:
+    """Entries ``indices`` of one axis, as slices of runs that are joined."""
+    runs: list[tuple[int, int, int]] = []
+    position = 0
+    while position < len(indices):
+        start, count = indices[position], 1
+        while position + count < len(indices) and indices[position + count] == start + count:
+            count += 1
+        runs.append((start, count, 1))
+        position += count
+    if len(runs) == 1:
+        return emit_slice(scope, node, x, {axis: runs[0]}, output)
+    parts = [emit_slice(scope, node, x, {axis: run}, scope.fresh(node)) for run in runs]
+    return emit_concat(scope, node, parts, axis, output)
+
+
+def _gather(scope: Scope, node: OnnxNode) -> None:
+    x = data(scope, node)
+    shape = scope.shapes[x]
+    axis = sample_axis(node, int(node.attributes.get("axis", 0)), len(shape) + 1)
+    indices = required(scope, node, 1, "indices")
+    _select(scope, node, x, axis, [int(item) for item in indices.reshape(-1)])
+
+
+def _select(scope: Scope, node: OnnxNode, x: str, axis: int, indices: list[int]) -> None:
+    dim = scope.shapes[x][axis]
+    normal = [item + dim if item < 0 else item for item in indices]
+    if not normal or min(normal) < 0 or max(normal) >= dim:
+        reject(node, f"reads indices {indices[:8]} of an axis of {dim}", "fix the indices")
+    shape = scope.probed_shape(node, node.outputs[0])
+    direct = shape == (*scope.shapes[x][:axis], len(normal), *scope.shapes[x][axis + 1 :])
+    name = emit_select(
+        scope, node, x, axis, normal, node.outputs[0] if direct else scope.fresh(node)
+    )
+    if not direct:
+        scope.reshape(node, name, shape, node.outputs[0])
+
+
+def _feature_extractor(scope: Scope, node: OnnxNode) -> None:
+    x = data(scope, node)
+    indices = required(scope, node, 1, "columns")
+    _select(scope, node, x, len(scope.shapes[x]) - 1, [int(item) for item in indices.reshape(-1)])
+
+
+def _pad(scope: Scope, node: OnnxNode) -> None:
+    x = data(scope, node)
+    mode = node.attributes.get("mode", b"constant").decode()
+    if mode != "constant":
+        reject(node, f"pads in mode {mode!r}", "use constant padding")
+    given = integers(scope, node, "pads", 1) or ()
+    fill = constant(scope, node, 2, "value")
+    value = float(node.attributes.get("value", 0.0)) if fill is None else float(fill.reshape(-1)[0])
+    rank = len(scope.shapes[x]) + 1
+    axes = integers(scope, node, "axes", 3) or tuple(range(rank))
+    before, after = [0] * rank, [0] * rank
+    for axis, low, high in zip(axes, given[: len(axes)], given[len(axes) :], strict=True):
+        before[axis], after[axis] = low, high
+    if before[0] or after[0] or min(*before, *after) < 0:
+        reject(node, f"has pads {given}", "pad data axes by zero or more")
+    shape = scope.shapes[x]
+    padded = tuple(b + d + a for b, d, a in zip(before[1:], shape, after[1:], strict=True))
+    operation = Pad(
+        origin=origin(node),
+        output=node.outputs[0],
+        x=x,
+        before=tuple(before[1:]),
+        after=tuple(after[1:]),
+        value=value,
+    )
+    scope.emit(operation, padded)
+
+
+def _join_features(scope: Scope, node: OnnxNode) -> None:
+    """FeatureVectorizer: columns side by side."""
+    names = [data(scope, node, index) for index in range(len(node.inputs))]
+    shaped: list[str] = []
+    for name in names:
+        shape: Shape = scope.shapes[name]
+        shaped.append(scope.reshape(node, name, shape or (1,)))
+    emit_concat(scope, node, shaped, 0, node.outputs[0])
+
+
+IMPORTERS: dict[str, Importer] = {
+    "Concat": _concat,
+    "Expand": _expand,
+    "Flatten": _reshape,
+    "Gather": _gather,
+    "Pad": _pad,
+    "Reshape": _reshape,
+    "Slice": _slice,
+    "Split": _split,
+    "Squeeze": _reshape,
+    "Transpose": _transpose,
+    "Unsqueeze": _reshape,
+    "ai.onnx.ml.ArrayFeatureExtractor": _feature_extractor,
+    "ai.onnx.ml.FeatureVectorizer": _join_features,
+}
