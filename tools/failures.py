@@ -3,7 +3,7 @@
 import sys
 
 EXPECTED = (
-    ("genesis.spec", "GenesisError"),
+    ("genesis.errors", "GenesisError"),
     ("precompiles.errors", "ModelError"),
     ("chain.errors", "ChainError"),
     ("consensus.errors", "ConsensusError"),
