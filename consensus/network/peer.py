@@ -128,7 +128,10 @@ class Peer:
         handle: Callable[["Peer", Code, bytes], Awaitable[None]],
         penalize: Callable[["Peer", Penalty, str], None],
     ) -> None:
-        while (frame := await receive_frame(self._socket)) is not None:
+        while not self.closing:
+            frame = await receive_frame(self._socket)
+            if frame is None:
+                return
             try:
                 code, body = split_frame(frame)
                 if code in HANDSHAKE_CODES:

@@ -88,17 +88,17 @@ class Pool:
 
     async def start(self) -> None:
         """Listen and begin to dial; OSError when the port is taken."""
-        connector = aiohttp.TCPConnector(ssl=client_context(), limit=0)
-        self._session = aiohttp.ClientSession(connector=connector)
         if self.settings.listen_host is not None:
+            listener = bind(self.settings.listen_host, self.settings.listen_port)
             application = web.Application()
             application.router.add_get("/", self._serve)
             self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
             await self._runner.setup()
-            listener = bind(self.settings.listen_host, self.settings.listen_port)
             self.port = listener.getsockname()[1]
             context = self.settings.identity.server_context
             await web.SockSite(self._runner, listener, ssl_context=context).start()
+        connector = aiohttp.TCPConnector(ssl=client_context(), limit=0)
+        self._session = aiohttp.ClientSession(connector=connector)
         for address in self.settings.static_peers:
             self.dial(address)
 
@@ -137,6 +137,8 @@ class Pool:
 
     def penalize(self, peer: Peer, penalty: Penalty, reason: str) -> None:
         """Score misbehaviour; at -100 the peer is disconnected and refused for ten minutes."""
+        if peer.closing:
+            return
         if penalty is Penalty.TIMEOUT and self._configured(peer.node_id):
             log.info("peer %s is slow: %s", peer.name, reason)
             return
@@ -146,6 +148,7 @@ class Pool:
         if banned:
             self._banned[peer.node_id] = time.monotonic() + BAN_SECONDS
             del self._scores[peer.node_id]
+            log.warning("peer %s is banned for %g s", peer.name, BAN_SECONDS)
             peer.close(f"banned for {BAN_SECONDS:g} s: {reason}")
 
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
