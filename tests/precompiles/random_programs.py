@@ -4,7 +4,6 @@ import random
 from dataclasses import replace
 
 from precompiles.errors import ModelError
-from precompiles.model import operators as op
 from precompiles.model.operands import OPERAND_FIELDS
 from precompiles.model.types import DType, IntegerModel, Port, Quantization, TensorType
 from precompiles.model.validate import validate_model
