@@ -1,0 +1,183 @@
+"""The one place that signs votes: never two digests for one step, never back.
+
+Steps of a round in order: ROUND-CHANGE, PROPOSAL, PREPARE, COMMIT. The last step is kept in a file
+beside the key and replaced atomically before a signature leaves (as CometBFT's privval/file.go does).
+"""
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from coincurve import PrivateKey
+
+from consensus.codec import Domain
+from consensus.core.messages import Code, CommitPayload, Draft, Message, seal_message
+from consensus.errors import SignerError, SigningRefused
+from consensus.files import Sync, lock_file, replace_file
+from precompiles.hashing import keccak256
+
+ORDER: Final = (Code.ROUND_CHANGE, Code.PROPOSAL, Code.PREPARE, Code.COMMIT)
+"""Steps within a round, as they happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastSigned:
+    """The newest signature: what was signed, when in the protocol, and the 65 bytes."""
+
+    height: int
+    round: int
+    code: Code
+    digest: bytes
+    signature: bytes
+
+    @property
+    def step(self) -> tuple[int, int, int]:
+        """Position in the protocol; grows."""
+        return self.height, self.round, ORDER.index(self.code)
+
+
+class Signer:
+    """A validator's key, with the memory that keeps it honest. Holds a lock while open.
+
+    Args:
+        path: JSON file of the last signature; created at the first one. ``path.lock`` is locked.
+        key: 32-byte private key.
+        domain: of this chain.
+        sync: durability of the file.
+
+    Raises:
+        SignerError: another process holds the lock, the file is unreadable or of another key.
+    """
+
+    def __init__(self, path: Path, key: bytes, domain: Domain, sync: Sync = os.fsync) -> None:
+        self._path, self._key, self._domain, self._sync = path, PrivateKey(key), domain, sync
+        self.address = keccak256(self._key.public_key.format(compressed=False)[1:])[12:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_file(path.with_name(path.name + ".lock"))
+        if self._lock is None:
+            raise SignerError(
+                f"another process votes with this key ({path}): two would sign against each "
+                "other; stop it first"
+            )
+        try:
+            self.last = _read(path, self.address)
+        except SignerError:
+            self.close()
+            raise
+
+    def sign(self, draft: Draft) -> Message:
+        """Sign a vote (a COMMIT also seals its digest), durably noted before it returns.
+
+        Raises:
+            SigningRefused: behind the last signature, or another digest for the same step.
+            SignerError: the file cannot be written; nothing was signed.
+        """
+        payload = draft.payload
+        if isinstance(payload, CommitPayload):
+            payload = replace(payload, seal=sign_digest(self._key, payload.digest))
+        digest = self._domain.digest(payload)
+        request = LastSigned(payload.height, payload.round, draft.code, digest, b"")
+        signature = self._check(request)
+        if signature is None:
+            signature = sign_digest(self._key, digest)
+            self._write(replace(request, signature=signature))
+        return seal_message(draft, self.address, payload, signature)
+
+    def close(self) -> None:
+        """Release the lock."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> "Signer":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check(self, request: LastSigned) -> bytes | None:
+        """The earlier signature when the same is asked again; None when it is new."""
+        last = self.last
+        if last is None or request.step > last.step:
+            return None
+        if request.step < last.step:
+            raise SigningRefused(f"{_show(request)} is behind the last signature, {_show(last)}")
+        if request.digest != last.digest:
+            raise SigningRefused(
+                f"{_show(request)}: 0x{last.digest.hex()} is signed already, "
+                f"asked for 0x{request.digest.hex()}"
+            )
+        return last.signature
+
+    def _write(self, last: LastSigned) -> None:
+        content = {
+            "address": "0x" + self.address.hex(),
+            "height": last.height,
+            "round": last.round,
+            "step": last.code.name,
+            "digest": "0x" + last.digest.hex(),
+            "signature": "0x" + last.signature.hex(),
+        }
+        try:
+            replace_file(self._path, json.dumps(content).encode(), self._sync)
+        except OSError as error:
+            raise SignerError(f"cannot write {self._path}: {error.strerror}") from error
+        self.last = last
+
+
+def sign_digest(key: PrivateKey, digest: bytes) -> bytes:
+    """Recoverable signature of a raw 32-byte digest: r, s (low), v in {0, 1}; deterministic."""
+    signature: bytes = key.sign_recoverable(digest, hasher=None)
+    return signature
+
+
+def _read(path: Path, address: bytes) -> LastSigned | None:
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SignerError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        owner, last = _parse(json.loads(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise SignerError(
+            f"{path} is damaged ({error!r}): restore it from a backup, or delete it only if this "
+            "key surely signed nothing at the current height"
+        ) from error
+    if owner != address:
+        raise SignerError(f"{path} is of 0x{owner.hex()}, this key is 0x{address.hex()}")
+    return last
+
+
+def _parse(content: dict[str, Any]) -> tuple[bytes, LastSigned]:
+    height, round_number = content["height"], content["round"]
+    if type(height) is not int or type(round_number) is not int:
+        raise ValueError("height and round are integers")
+    last = LastSigned(
+        height,
+        round_number,
+        Code[content["step"]],
+        _bytes(content["digest"], 32),
+        _bytes(content["signature"], 65),
+    )
+    return _bytes(content["address"], 20), last
+
+
+def _bytes(text: str, size: int) -> bytes:
+    data = bytes.fromhex(text.removeprefix("0x"))
+    if len(data) != size:
+        raise ValueError(f"{len(data)} bytes, expected {size}")
+    return data
+
+
+def _show(signed: LastSigned) -> str:
+    return f"{signed.code.name} ({signed.height}, {signed.round})"
