@@ -80,7 +80,7 @@ print(out[0])
 
 
 def test_an_edited_kernel_is_never_served_from_the_cache(tmp_path: Path) -> None:
-    """An edit that numba does not see: file size and time and the byte code stay the same."""
+    """An edit that leaves file size, file time and the byte code as they were."""
     copy, cache = tmp_path / "copy", tmp_path / "cache"
     skip = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "precompiles", copy / "precompiles", ignore=skip)
