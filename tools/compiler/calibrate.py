@@ -21,6 +21,8 @@ from tools.compiler.graph import (
 from tools.compiler.onnx_import import OnnxModel
 from tools.compiler.oracle import Oracle
 
+INNER_SAMPLES = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -47,11 +49,13 @@ class Calibration:
         ranges: by tensor name; every tensor that onnxruntime could show, and those that only move
             its elements.
         outputs: onnxruntime's value of each graph output, over all samples.
+        inner: onnxruntime's value of every inner tensor, over the first ``INNER_SAMPLES``.
         samples: the checked samples by input name.
     """
 
     ranges: Mapping[str, Range]
     outputs: Mapping[str, Floats]
+    inner: Mapping[str, Array]
     samples: Mapping[str, Array]
 
 
@@ -65,12 +69,17 @@ def calibrate(model: OnnxModel, graph: FloatGraph, samples: Mapping[str, Array])
     wanted = [operation.output for operation in graph.operations if operation.output in known]
     ranges = {name: _range(value) for name, value in samples.items()}
     parts: dict[str, list[Array]] = {name: [] for name in model.outputs}
+    inner: dict[str, list[Array]] = {name: [] for name in wanted}
+    seen = 0
     for piece in Oracle(model, wanted).pieces(samples):
         for name in wanted:
             found = _range(piece[name])
             ranges[name] = ranges[name].joined(found) if name in ranges else found
+            if seen < INNER_SAMPLES:
+                inner[name].append(piece[name][: INNER_SAMPLES - seen])
         for name in model.outputs:
             parts[name].append(piece[name])
+        seen += len(piece[model.outputs[0]])
     for operation in graph.operations:
         derived = _derived(operation, ranges)
         if derived is not None:
@@ -79,7 +88,8 @@ def calibrate(model: OnnxModel, graph: FloatGraph, samples: Mapping[str, Array])
         name: np.asarray(np.concatenate(parts[source]), dtype=np.float64)
         for name, source in zip(graph.outputs, model.outputs, strict=True)
     }
-    return Calibration(ranges, outputs, dict(samples))
+    values = {name: np.concatenate(pieces) for name, pieces in inner.items()}
+    return Calibration(ranges, outputs, values, dict(samples))
 
 
 def _range(value: Array) -> Range:

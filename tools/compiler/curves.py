@@ -50,7 +50,7 @@ def emit_curve(
     if not np.isfinite(values).all():
         raise CompileError(
             f"is not finite on [{low:g}, {high:g}]",
-            advice="clip its input, so that the function is defined on four times the sampled range",
+            advice="clip its input to where the function is defined",
             operator=operation.origin[0],
             node=operation.origin[1],
         )

@@ -15,9 +15,11 @@ IMPORTERS: dict[str, Importer] = {
     **onnx_shape.IMPORTERS,
 }
 _FOLDED = frozenset(
-    "And ArgMin Ceil Constant ConstantOfShape CumSum EyeLike Equal Floor GatherElements GatherND"
-    " Greater GreaterOrEqual Less LessOrEqual Mod Not Or Range Resize Round ScatterND Shape Sign"
-    " Size Tile Trilu Where Xor".split()
+    """
+    And ArgMin Ceil Constant ConstantOfShape CumSum EyeLike Equal Floor GatherElements GatherND
+    Greater GreaterOrEqual Less LessOrEqual Mod Not Or Range Resize Round ScatterND Shape Sign
+    Size Tile Trilu Where Xor
+    """.split()  # noqa: SIM905 (a table of names)
 )
 """Operators that are understood only where they do not depend on the input."""
 
@@ -55,7 +57,7 @@ def _import_node(scope: Scope, node: OnnxNode) -> None:
     if importer is None:
         raise CompileError(
             "depends on the model's input, and has no integer form there",
-            advice="use a supported operator (docs/compiler.md lists them), or compute it off-chain",
+            advice="use an operator that docs/compiler.md lists, or compute it off-chain",
             node=node.name,
             operator=node.operator,
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from precompiles.model.limits import MAX_PORTS
 from precompiles.model.types import IntegerModel
 from tools.compiler import (  # each registers its operations with ``lower``
     lower_dense,
@@ -31,8 +32,8 @@ from tools.compiler.graph import (
 )
 from tools.compiler.lower_inputs import declare_inputs
 from tools.compiler.lowering import Lowering, lower
-from tools.compiler.program import Operand
 from tools.compiler.onnx_import import OnnxModel
+from tools.compiler.program import Operand
 
 FAMILIES = (
     lower_dense,
@@ -74,16 +75,9 @@ def lower_graph(
     Raises:
         CompileError: names the operation that has no integer form.
     """
-    fine = wanted_in_integer_form(graph, precision)
-    state = Lowering(graph, calibration.ranges, precision, fine)
-    declare_inputs(state, calibration.samples)
-    trees_only = _tree_sources(state)
-    for operation in graph.operations:
-        if operation.output in trees_only:
-            continue
-        state.define(operation.output, lower(operation, state))
+    state = _lowered(graph, calibration, precision)
     outputs = [
-        (name, _output(state, tensor))
+        (name, state.plain(state.native(tensor)))
         for name, tensor in zip(model.output_names, graph.outputs, strict=True)
     ]
     refs = [operand.ref for _, operand in outputs]
@@ -92,8 +86,37 @@ def lower_graph(
     return state.program.finish(outputs)
 
 
-def _output(state: Lowering, tensor: str) -> Operand:
-    return state.plain(state.native(tensor))
+def lower_with_taps(
+    graph: FloatGraph, calibration: Calibration, precision: str
+) -> tuple[IntegerModel, tuple[str, ...]]:
+    """The same program with its inner tensors as outputs, to see where precision is lost.
+
+    Returns:
+        The model, and the tensor name behind each of its outputs (at most ``MAX_PORTS``).
+    """
+    state = _lowered(graph, calibration, precision)
+    taps: dict[int, tuple[str, Operand]] = {}
+    for operation in graph.operations:
+        name = operation.output
+        if name not in calibration.ranges or not state.has(name):
+            continue
+        operand = state.plain(state.native(name))
+        if operand.scale.denominator < 1 << 64:
+            taps.setdefault(operand.ref, (name, operand))
+    chosen = list(taps.values())[-MAX_PORTS:]
+    return state.program.finish(chosen), tuple(name for name, _ in chosen)
+
+
+def _lowered(graph: FloatGraph, calibration: Calibration, precision: str) -> Lowering:
+    fine = wanted_in_integer_form(graph, precision)
+    state = Lowering(graph, calibration.ranges, precision, fine)
+    declare_inputs(state, calibration.samples)
+    trees_only = _tree_sources(state)
+    for operation in graph.operations:
+        if operation.output in trees_only:
+            continue
+        state.define(operation.output, lower(operation, state))
+    return state
 
 
 def _tree_sources(state: Lowering) -> frozenset[str]:

@@ -129,7 +129,7 @@ def _linear(
     shift = _accumulator_bits(x, weight, bias, target)
     if grid is None:
         shift = min(shift, _MAX_FRACTION_BITS)
-    elif not 1 <= shift:
+    elif not shift >= 1:
         raise refuse(operation, "has weights too large for 64-bit sums", "rescale the layer")
     else:
         shift = min(shift, MAX_SHIFT)

@@ -1,9 +1,5 @@
 """Sums, products, per-channel maps and scalar functions."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from fractions import Fraction
-
 import numpy as np
 
 from precompiles.model import operators as op
@@ -29,7 +25,6 @@ from tools.compiler.lowering import (
     lower,
     on_grid,
     refuse,
-    reshape,
 )
 from tools.compiler.program import Operand
 from tools.compiler.quantize import (
@@ -38,7 +33,6 @@ from tools.compiler.quantize import (
     quantize_array,
     quantize_value,
     requantize_multipliers,
-    round_half_up,
     round_scale,
     signed_multipliers,
 )
@@ -202,7 +196,7 @@ def _lookup(operation: Function, state: Lowering, x: Operand) -> Operand:
     """A table of all 256 codes, computed here once."""
     grid = state.result_grid(operation.output)
     codes = np.arange(256)
-    real = (codes - x.zero_point) * float(x.scale)
+    real = (codes - x.zero_point).astype(np.float64) * float(x.scale)
     values = evaluate(operation.expression, real)
     if not np.isfinite(values).all():
         raise refuse(

@@ -50,7 +50,7 @@ def _(operation: Conv, state: Lowering) -> Operand:
         raise refuse(
             operation,
             f"has kernel {operation.weight.shape[2:]}, strides {operation.strides}, dilations"
-            f" {operation.dilations}; at most {MAX_KERNEL}, {MAX_STRIDE} and {MAX_STRIDE} are legal",
+            f" {operation.dilations}; at most {MAX_KERNEL}, {MAX_STRIDE}, {MAX_STRIDE} are legal",
             "use smaller windows",
         )
     rank = len(state.shape(operation.x))

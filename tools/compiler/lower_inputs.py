@@ -14,7 +14,6 @@ from tools.compiler.graph import (
     Dense,
     Floats,
     GraphInput,
-    Operation,
     Trees,
     consumers,
 )
@@ -79,12 +78,6 @@ def feeds_trees(state: Lowering, name: str) -> bool:
     return False
 
 
-def only_trees_read(readers: Mapping[str, list[Operation]], name: str) -> bool:
-    """True when tree ensembles are the only direct readers of an input."""
-    found = readers.get(name, [])
-    return bool(found) and all(isinstance(reader, Trees) for reader in found)
-
-
 def _declare(state: Lowering, item: GraphInput, values: Floats) -> Operand:
     if is_tabular(state, item.name):
         exact = feeds_trees(state, item.name)
@@ -142,7 +135,7 @@ def decimal_digits(values: Floats) -> int | None:
 def _largest_code(port: Operand, values: Floats) -> Floats:
     """Largest absolute code of each feature over the samples, at least 1."""
     columns = np.abs(np.nan_to_num(values)).reshape(len(values), -1).max(axis=0)
-    return np.maximum(np.ceil(columns / float(port.scale)), 1.0)
+    return np.asarray(np.maximum(np.ceil(columns / float(port.scale)), 1.0))
 
 
 def _clipped(state: Lowering, port: Operand, values: Floats) -> Operand:

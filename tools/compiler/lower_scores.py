@@ -56,7 +56,7 @@ def _subtracted(state: Lowering, a: Operand, b: Operand) -> Operand:
 
 
 def _exponential(state: Lowering, x: Operand) -> Operand:
-    """exp of codes <= 0, at least 1 and at most 2**30, with 30 fraction bits."""
+    """Exp of codes <= 0, at least 1 and at most 2**30, with 30 fraction bits."""
     wanted = 2 * np.log(np.linspace(np.exp(-_EXP_RANGE / 2), 1.0, _KNOTS))
     knots = np.unique(np.rint(wanted / float(x.scale)).astype(np.int64))
     values = np.exp(knots.astype(np.float64) * float(x.scale))
@@ -89,8 +89,8 @@ def _(operation: Softmax, state: Lowering) -> Operand:
 @lower.register
 def _(operation: Normalize, state: Lowering) -> Operand:
     x = coarsen(state, state.plain(state.integer(operation.x)), FRACTION_BITS)
-    while x.lo >= 0 and x.hi >= 1 << 31:
-        x = rescale(state, x, 2 * x.scale)
+    if x.lo >= 0 and x.hi >= 1 << 31:
+        x = rescale(state, x, x.scale * (1 << (x.hi.bit_length() - 31)))
     if x.lo < 0:
         raise _negative(operation)
     total = _reduced(state, x, op.ReduceSum)

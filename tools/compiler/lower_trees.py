@@ -8,17 +8,17 @@ code is then decided as onnxruntime decides the value it stands for.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
 from precompiles.model import operators as op
 from precompiles.model.limits import MAX_TREE_DEPTH
 from precompiles.model.types import DType, TensorType
-from tools.compiler.graph import Affine, Array, Floats, Operation, TreeTable, Trees
+from tools.compiler.graph import Affine, Array, Floats, Operation, Trees, TreeTable
 from tools.compiler.lowering import FRACTION_BITS, Lowering, lower, refuse
 from tools.compiler.program import Operand
 from tools.compiler.quantize import ceil_log2, power_of_two, round_half_up
-from fractions import Fraction
 
 _TRUE_LEFT = ("BRANCH_LEQ", "BRANCH_LT")
 _TRUE_RIGHT = ("BRANCH_GT", "BRANCH_GTE")

@@ -70,6 +70,10 @@ class Lowering:
         """A tensor as its producer left it."""
         return self._values[name]
 
+    def has(self, name: str) -> bool:
+        """True once the tensor has a value."""
+        return name in self._values
+
     def shape(self, name: str) -> Shape:
         """Per-sample shape in ONNX order."""
         return self.graph.shapes[name]

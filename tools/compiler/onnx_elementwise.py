@@ -219,7 +219,7 @@ def _tensor_arithmetic(scope: Scope, node: OnnxNode) -> None:
     if len(scope.shapes[a]) != len(scope.shapes[b]):
         reject(
             node,
-            f"broadcasts tensors of rank {len(scope.shapes[a])} and {len(scope.shapes[b])} per sample",
+            f"broadcasts {scope.shapes[a]} with {scope.shapes[b]}, of different rank",
             "reshape both to the same rank first",
         )
     shape = scope.probed_shape(node, node.outputs[0])

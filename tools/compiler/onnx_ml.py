@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx.numpy_helper
 
-from tools.compiler.graph import Affine, Array, Floats, Function, TreeTable, Trees
+from tools.compiler.graph import Affine, Array, Floats, Function, Trees, TreeTable
 from tools.compiler.onnx_dense import emit_argmax, emit_dense, emit_softmax
 from tools.compiler.onnx_elementwise import emit_normalize, sigmoid
 from tools.compiler.onnx_import import OnnxNode

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from tools.compiler.graph import (
     UNBOUNDED,
     Add,
     Affine,
-    Array,
     Bounds,
     Conv,
     Dense,
@@ -18,10 +17,11 @@ from tools.compiler.graph import (
     Floats,
     Function,
     Mul,
+    Normalize,
     Operation,
-    Pool,
     Reshape,
     Shape,
+    Softmax,
     Transpose,
     consumers,
     live_operations,
@@ -35,7 +35,7 @@ _Clamped = Dense | Conv | Affine | Add | Mul
 
 def optimise(graph: FloatGraph) -> FloatGraph:
     """Apply every pass, in the order in which they enable each other."""
-    for one in (fold_affine, fuse_functions, fuse_clamps, merge_moves):
+    for one in (drop_normalize, fold_affine, fuse_functions, fuse_clamps, merge_moves):
         graph = _clean(one(graph))
     return graph
 
@@ -52,6 +52,22 @@ def only_reader(graph: FloatGraph) -> Mapping[str, Operation]:
         for name, found in readers.items()
         if len(found) == 1 and name not in graph.outputs
     }
+
+
+def drop_normalize(graph: FloatGraph) -> FloatGraph:
+    """L1 normalisation of a softmax changes nothing (skl2onnx emits it)."""
+    softmax = {
+        item.output: item
+        for item in graph.operations
+        if isinstance(item, Softmax) and not item.logarithm
+    }
+    operations = tuple(
+        replace(softmax[item.x], output=item.output)
+        if isinstance(item, Normalize) and item.x in softmax
+        else item
+        for item in graph.operations
+    )
+    return replace(graph, operations=operations)
 
 
 def fold_affine(graph: FloatGraph) -> FloatGraph:
@@ -210,7 +226,7 @@ def merge_moves(graph: FloatGraph) -> FloatGraph:
 def _renamed(operation: _Operation, names: Mapping[str, str]) -> _Operation:
     if not names.keys() & set(operands(operation)):
         return operation
-    changes: dict[str, str | tuple[str, ...]] = {
+    changes: dict[str, Any] = {
         key: names.get(getattr(operation, key), getattr(operation, key))
         for key in ("x", "a", "b")
         if hasattr(operation, key)

@@ -1,7 +1,7 @@
 """Whole chains of elementwise operations of one tensor become one scalar function.
 
-GELU written with Erf, SiLU as x * sigmoid(x), HardSwish as a product with a clip: each is a function
-of one number, so it costs one table or one piecewise-linear step, and it is rounded once.
+GELU written with Erf, SiLU as x * sigmoid(x), HardSwish as a product with a clip: each is a
+function of one number, so it costs one table or one piecewise-linear step, and it is rounded once.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,6 @@ from tools.compiler.graph import (
     Function,
     Mul,
     Operation,
-    consumers,
 )
 
 

@@ -21,6 +21,7 @@ from tools.compiler.onnx_import import OnnxModel, import_onnx
 from tools.compiler.passes import optimise
 from tools.compiler.report import (
     Attempt,
+    OperatorReport,
     OutputReport,
     Report,
     compare_outputs,
@@ -28,6 +29,7 @@ from tools.compiler.report import (
     quantize_samples,
     run_samples,
 )
+from tools.compiler.report_operators import compare_operators
 from tools.compiler.samples import check_samples
 
 Progress = Callable[[str, int, int], None]
@@ -94,7 +96,10 @@ def compile_onnx(
             break
     chosen, reason = _choose(attempts, precision)
     report_progress("report", total - 1, total)
-    compiled = _compiled(model, calibration, chosen, reason, [item[0] for item in attempts])
+    operators = compare_operators(graph, calibration, chosen.precision)
+    compiled = _compiled(
+        model, calibration, chosen, reason, [item[0] for item in attempts], operators
+    )
     report_progress("done", total, total)
     return compiled
 
@@ -185,6 +190,7 @@ def _compiled(
     chosen: _Candidate,
     reason: str,
     attempts: list[Attempt],
+    operators: tuple[OperatorReport, ...],
 ) -> Compiled:
     data = encode_model(chosen.model)
     gas, further = gas_figures(chosen.cost)
@@ -193,7 +199,7 @@ def _compiled(
         reason=reason,
         samples=len(next(iter(calibration.samples.values()))),
         outputs=chosen.outputs,
-        operators=(),
+        operators=operators,
         attempts=tuple(attempts),
         labels=model.labels,
         model_bytes=len(data),

@@ -181,7 +181,8 @@ def weight_scales(weight: Floats, bias: Floats, x_scale: Fraction, x_bound: int)
 def quantize_columns(weight: Floats, scales: Sequence[Fraction], limit: int) -> Array:
     """``round(weight[:, n] / scales[n])`` clipped to ``+-limit``, as int64."""
     divided = weight / np.array([float(scale) for scale in scales])
-    return np.clip(np.floor(divided + 0.5), -limit, limit).astype(np.int64)
+    codes: Array = np.clip(np.floor(divided + 0.5), -limit, limit).astype(np.int64)
+    return codes
 
 
 def quantize_value(value: float, grid: Grid) -> int:

@@ -1,7 +1,8 @@
-"""What the integer model loses against onnxruntime, on the author's samples, by the chain's kernels."""
+"""What the integer model loses against onnxruntime, measured with the chain's own kernels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,12 @@ import numpy as np
 from precompiles.gas import gas_for
 from precompiles.model.checks import NUMPY_TYPES
 from precompiles.model.types import CostRecord, IntegerModel, Port
-from precompiles.runner import Plan, plan_model, run_arrays
+from precompiles.runner import Plan, run_arrays
 from tools.compiler.graph import Array, Floats
 from tools.compiler.quantize import Grid, quantize_array
 
 _CHUNK = 256
+_TIE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class OutputReport:
     Attributes:
         agreement: share of samples with the same label (largest score), or the same side of 0.5
             for a single score inside [0, 1]; None for other numbers.
+        ties: samples whose two best scores differ by less than 1e-6 in onnxruntime, so that its
+            own float rounding decides the label.
         spread: largest minus smallest value that onnxruntime gives.
     """
 
@@ -33,6 +37,7 @@ class OutputReport:
     mean_abs_error: float
     spread: float
     agreement: float | None
+    ties: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,12 @@ class Report:
             f"precision        {self.precision} ({self.reason})",
             f"samples          {self.samples}",
             f"model            {self.model_bytes:,} bytes, {self.instructions} instructions",
-            f"gas              {self.gas:,} a call, {self.gas_per_further_sample:,} a further sample",
+            f"gas              {self.gas:,} a call,"
+            f" {self.gas_per_further_sample:,} a further sample",
         ]
         for item in self.outputs:
             agreed = "" if item.agreement is None else f", same label {item.agreement:.2%}"
+            agreed += f" ({item.ties} ties)" if item.ties else ""
             lines.append(
                 f"output {item.name}: {item.dtype} {list(item.shape)}, max error"
                 f" {item.max_abs_error:.3g}, mean error {item.mean_abs_error:.3g}{agreed}"
@@ -125,8 +132,6 @@ def quantize_samples(model: IntegerModel, samples: Mapping[str, Array]) -> list[
 
 def port_grid(model: IntegerModel, port: Port) -> Grid:
     """Number grid of a port."""
-    from fractions import Fraction
-
     scale = Fraction(port.quantization.scale_num, port.quantization.scale_den)
     return Grid(model.type_of(port.value).dtype, scale, port.quantization.zero_point)
 
@@ -163,6 +168,7 @@ def compare_outputs(
                 mean_abs_error=float(difference.mean()),
                 spread=float(reference.max() - reference.min()),
                 agreement=_agreement(values, reference),
+                ties=_ties(reference),
             )
         )
     return tuple(reports)
@@ -177,11 +183,13 @@ def _agreement(values: Floats, reference: Floats) -> float | None:
     return None
 
 
+def _ties(reference: Floats) -> int:
+    if reference.ndim != 2 or reference.shape[1] < 2:
+        return 0
+    best = np.sort(reference, axis=1)
+    return int((best[:, -1] - best[:, -2] < _TIE).sum())
+
+
 def gas_figures(cost: CostRecord) -> tuple[int, int]:
     """Gas of a call with one sample, and of each further sample."""
     return gas_for(cost, 1), cost.gas_per_sample
-
-
-def make_plan(model: IntegerModel) -> Plan:
-    """A plan of a model that the validator has accepted."""
-    return plan_model(model)
