@@ -34,8 +34,13 @@ class TokenBucket:
         self._tokens -= amount
         return True
 
+    def spend(self, now: float, amount: float) -> None:
+        """Spend ``amount`` in any case; what is missing has to refill first."""
+        self._refill(now)
+        self._tokens -= amount
+
     def available(self, now: float) -> float:
-        """Units that could be spent now."""
+        """Units that could be spent now; negative after an overdraft."""
         self._refill(now)
         return self._tokens
 
