@@ -83,13 +83,20 @@ def _working_bytes(instruction: op.Instruction, model: IntegerModel) -> int:
         if value >= len(model.constants):
             widened += 8 * model.type_of(value).elements
     if isinstance(instruction, op.Conv):
-        height, width, channels = model.type_of(instruction.x).shape
-        top, left, bottom, right = instruction.pads
-        widened += (height + top + bottom) * (width + left + right) * channels
+        widened += _padded_image(instruction, model)
         kernel_h, kernel_w, depth, _ = model.type_of(instruction.weight).shape
         rows, columns, _ = _output(instruction, model).shape
         widened += rows * columns * kernel_h * kernel_w * depth
     return widened
+
+
+def _padded_image(instruction: op.Conv, model: IntegerModel) -> int:
+    """Bytes of a convolution's input with its border, channels repeated to the filters."""
+    height, width, channels = model.type_of(instruction.x).shape
+    top, left, bottom, right = instruction.pads
+    filters = model.type_of(instruction.weight).shape[3]
+    depth = max(channels, filters) if instruction.group > 1 else channels
+    return (height + top + bottom) * (width + left + right) * depth
 
 
 @sample_work.register
@@ -104,15 +111,15 @@ def _(instruction: op.Gemm, model: IntegerModel) -> int:
 def _(instruction: op.Conv, model: IntegerModel) -> int:
     kernel_h, kernel_w, depth, filters = model.type_of(instruction.weight).shape
     rows, columns, _ = _output(instruction, model).shape
-    per_group = filters // instruction.group
-    if per_group < _DEPTHWISE_BELOW:
-        work = filters * kernel_h * kernel_w * depth * prices.DEPTHWISE_MULTIPLY_ADD
+    per_group, taps = filters // instruction.group, kernel_h * kernel_w
+    if per_group < _DEPTHWISE_BELOW or depth == 1:
+        work = filters * taps * depth * prices.DEPTHWISE_MULTIPLY_ADD
     else:
-        terms = _padded(kernel_h * kernel_w * depth, 4)
+        terms = _padded(taps * depth, 4)
         work = instruction.group * _padded(per_group, 16) * terms * prices.MULTIPLY_ADD
-    border = _working_bytes(instruction, model) - 8 * _output(instruction, model).elements
-    copied = border - 7 * model.type_of(instruction.x).elements
-    return rows * columns * (work + filters * prices.OUTPUT) + copied * prices.COPIED_BYTE
+    work += instruction.group * taps * (prices.WINDOW_TAP + depth * prices.COPIED_BYTE)
+    image = _padded_image(instruction, model) * prices.COPIED_BYTE
+    return rows * columns * (work + filters * prices.OUTPUT) + image
 
 
 @sample_work.register
@@ -127,7 +134,8 @@ def _(instruction: op.LinearInteger, model: IntegerModel) -> int:
 def _(instruction: op.MaxPool | op.AveragePool, model: IntegerModel) -> int:
     height, width, _ = model.type_of(instruction.x).shape
     area = min(instruction.kernel[0], height) * min(instruction.kernel[1], width)
-    return _output(instruction, model).elements * (area + 1) * prices.ELEMENT
+    rows, columns, channels = _output(instruction, model).shape
+    return rows * columns * (channels * (area + 1) * prices.ELEMENT + prices.WINDOW_TAP)
 
 
 @sample_work.register(op.Add)
@@ -136,18 +144,19 @@ def _(instruction: op.Add | op.Mul, model: IntegerModel) -> int:
     return _output(instruction, model).elements * 2 * prices.ELEMENT
 
 
-@sample_work.register(op.Requantize)
 @sample_work.register(op.Clip)
 @sample_work.register(op.AddInteger)
 @sample_work.register(op.SubInteger)
-def _(
-    instruction: op.Requantize | op.Clip | op.AddInteger | op.SubInteger, model: IntegerModel
-) -> int:
-    return _output(instruction, model).elements * prices.ELEMENT
+@sample_work.register(op.Transpose)
+@sample_work.register(op.Slice)
+def _(instruction: op.Instruction, model: IntegerModel) -> int:
+    kind = _output(instruction, model)
+    return kind.elements * prices.ELEMENT + kind.nbytes * prices.COPIED_BYTE
 
 
-@sample_work.register
-def _(instruction: op.MulInteger, model: IntegerModel) -> int:
+@sample_work.register(op.Requantize)
+@sample_work.register(op.MulInteger)
+def _(instruction: op.Requantize | op.MulInteger, model: IntegerModel) -> int:
     return _output(instruction, model).elements * 2 * prices.ELEMENT
 
 
@@ -172,7 +181,7 @@ def _(instruction: op.PiecewiseLinear, model: IntegerModel) -> int:
 @sample_work.register(op.ArgMax)
 def _(instruction: op.ReduceSum | op.ReduceMax | op.ArgMax, model: IntegerModel) -> int:
     rows = _output(instruction, model).elements
-    return (model.type_of(instruction.x).elements + rows) * prices.ELEMENT
+    return model.type_of(instruction.x).elements * prices.ELEMENT + rows * prices.ROW
 
 
 @sample_work.register

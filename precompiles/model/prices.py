@@ -7,11 +7,14 @@ one gas buys 33 ns there. Units are counted from shapes alone, dense dimensions 
 SCALE = 512
 """Price units in one gas."""
 
-MULTIPLY_ADD = 4
+MULTIPLY_ADD = 8
 """One u8 or s16 product added to an int32 sum."""
 
 DEPTHWISE_MULTIPLY_ADD = 16
 """One product of a convolution with few channels per group."""
+
+WINDOW_TAP = 256
+"""One position of one convolution window gathered, whatever its channels; one pooling window."""
 
 OUTPUT = 64
 """One requantised output of a dense operator."""
@@ -28,17 +31,20 @@ TABLE_ELEMENT = 32
 WIDE_MULTIPLY_ADD = 32
 """One int64 product and sum."""
 
-SEARCH_ELEMENT = 640
+SEARCH_ELEMENT = 1024
 """One piecewise-linear function value."""
 
 DIVISION = 1024
 """One 64-bit division."""
 
+ROW = 1024
+"""One last-axis row of a reduction, whatever its length."""
+
 COPIED_BYTE = 16
 """One byte moved by a layout operator, or across the border of the program."""
 
-TREE_VISITS = ((256 << 10, 256), (8 << 20, 1024))
-TREE_VISIT_LARGE = 4096
+TREE_VISITS = ((256 << 10, 128), (8 << 20, 512))
+TREE_VISIT_LARGE = 2048
 """One decision of a tree, by bytes of the node arrays: (at most, price), else the large price."""
 
 INSTRUCTION = 300 * SCALE
