@@ -1,7 +1,7 @@
 """The one place that signs votes: never two digests for one step, never back.
 
-Steps of a round in order: ROUND-CHANGE, PROPOSAL, PREPARE, COMMIT. The last step is kept in a file
-beside the key and replaced atomically before a signature leaves (as CometBFT's privval/file.go does).
+Steps of a round in order: ROUND-CHANGE, PROPOSAL, PREPARE, COMMIT. The last one is kept in a file,
+replaced atomically before a signature leaves. Compare CometBFT's privval/file.go.
 """
 
 import json

@@ -60,8 +60,14 @@ class Voter:
         self._journal.sync()
         return message
 
-    def committed(self) -> None:
-        """The height is in the database: forget its votes."""
+    def committed(self, height: int) -> None:
+        """The database holds ``height``: forget votes up to it, unless the journal is ahead.
+
+        It is ahead when the database lost blocks that this node voted for; until sync has brought
+        them back, ``recovered`` stays and the node must not vote.
+        """
+        if self.recovered is not None and self.recovered.height > height:
+            return
         self._journal.prune()
         self._sent.clear()
         self.recovered = None
