@@ -215,6 +215,19 @@ class StoreError(ChainError):
     """The database cannot be used; the text says what to do."""
 
 
+class CallFailed(ChainError):
+    """A gas estimate cannot succeed.
+
+    Args:
+        reason: ``revert``, or geth's text such as ``gas required exceeds allowance (N)``.
+        output: revert data, empty for other failures.
+    """
+
+    def __init__(self, reason: str, output: bytes = b"") -> None:
+        super().__init__(reason)
+        self.reason, self.output = reason, output
+
+
 class ExecutorFault(ChainError):
     """This node cannot execute blocks: stop loudly, never vote."""
 

@@ -1,34 +1,48 @@
 """Tells every part of the node about final blocks, in order, without waiting for slow ones."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections import deque
+from weakref import WeakSet
 
 from chain.requests import Committed
 
-__all__ = ["Committed", "HeadFeed", "Subscription"]
+__all__ = ["Committed", "Follower", "HeadFeed"]
 
-DEFAULT_CAPACITY = 256
+DEFAULT_CAPACITY = 1_024
 
 
-class Subscription:
-    """Blocks for one listener; iterate with ``async for``. Ends when it fell behind."""
+class Follower:
+    """Blocks for one listener: ``async for committed in feed.follow()``.
+
+    When more than ``capacity`` blocks wait, the oldest are dropped; a listener that must not miss
+    any compares ``header.number`` with the last one it saw and reads the gap from the store.
+    """
 
     def __init__(self, capacity: int) -> None:
-        self._queue: asyncio.Queue[Committed | None] = asyncio.Queue(capacity + 1)
-        self.lagged = False
+        self._waiting: deque[Committed] = deque(maxlen=capacity)
+        self._news = asyncio.Event()
+        self._closed = False
 
-    def offer(self, committed: Committed | None) -> None:
-        """Queue a block, or None for the end; a full queue ends the subscription."""
-        if self.lagged:
-            return
-        if self._queue.qsize() >= self._queue.maxsize - 1:
-            self.lagged, committed = True, None
-        self._queue.put_nowait(committed)
+    def offer(self, committed: Committed) -> None:
+        """Queue a block; never blocks."""
+        self._waiting.append(committed)
+        self._news.set()
 
-    async def __aiter__(self) -> AsyncIterator[Committed]:
-        while (committed := await self._queue.get()) is not None:
-            yield committed
+    def close(self) -> None:
+        """End the iteration after what waits."""
+        self._closed = True
+        self._news.set()
+
+    def __aiter__(self) -> "Follower":
+        return self
+
+    async def __anext__(self) -> Committed:
+        while not self._waiting:
+            if self._closed:
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        return self._waiting.popleft()
 
 
 class HeadFeed:
@@ -36,30 +50,21 @@ class HeadFeed:
 
     def __init__(self) -> None:
         self.latest: Committed | None = None
-        self._subscriptions: list[Subscription] = []
+        self._followers: WeakSet[Follower] = WeakSet()
+
+    def follow(self, capacity: int = DEFAULT_CAPACITY) -> Follower:
+        """Blocks published from now on; forgotten when the listener drops the follower."""
+        follower = Follower(capacity)
+        self._followers.add(follower)
+        return follower
 
     def publish(self, committed: Committed) -> None:
-        """Tell every subscriber; never blocks."""
+        """Tell every follower; never blocks."""
         self.latest = committed
-        for subscription in self._subscriptions:
-            subscription.offer(committed)
-
-    @contextmanager
-    def subscribe(self, capacity: int = DEFAULT_CAPACITY) -> Iterator[Subscription]:
-        """Blocks published from now on, until the block ends.
-
-        Args:
-            capacity: blocks that may wait; a slower listener's subscription ends with
-                ``lagged`` set, so it must read the store from its last block and subscribe anew.
-        """
-        subscription = Subscription(capacity)
-        self._subscriptions.append(subscription)
-        try:
-            yield subscription
-        finally:
-            self._subscriptions.remove(subscription)
+        for follower in list(self._followers):
+            follower.offer(committed)
 
     def close(self) -> None:
-        """End every subscription."""
-        for subscription in self._subscriptions:
-            subscription.offer(None)
+        """End every iteration."""
+        for follower in list(self._followers):
+            follower.close()

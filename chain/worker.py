@@ -1,0 +1,175 @@
+"""The processes that run EVM code: one executor, which alone writes the database, and readers.
+
+``python -m chain.worker executor|reader --genesis FILE --datadir FOLDER`` speaks ``chain.frames``
+on stdin and stdout. Requests are served one at a time in a thread with a deep stack. The process ends
+when its stdin does, so it never outlives a killed node; signals are left to the node.
+"""
+
+import argparse
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Final
+
+from chain.errors import StoreError
+from chain.executor import Executor
+from chain.frames import Answer, Hello, Request, failure_of, pack, read_frame
+from chain.genesis_block import genesis_block
+from chain.header import Header
+from chain.requests import CallRequest, CallResult
+from chain.store import Store
+from genesis.spec import GenesisSpec, parse_genesis
+
+STACK_BYTES: Final = 64 << 20
+"""Depth-1024 EVM calls crash in threads with less than 800 KiB."""
+
+EXIT_FAULT: Final = 70
+STOP_SECONDS: Final = 10.0
+
+_LOG = logging.getLogger("assay.worker")
+
+
+class Reader:
+    """Answers calls on read-only state.
+
+    Args:
+        spec: the genesis.
+        store: open read-only.
+    """
+
+    def __init__(self, spec: GenesisSpec, store: Store) -> None:
+        self._spec, self._store = spec, store
+
+    def call(self, request: CallRequest) -> CallResult:
+        """Run one call on the state after a block."""
+        from chain.simulation import call
+
+        return call(self._spec, self._header(request), self._store, request)
+
+    def estimate_gas(self, request: CallRequest) -> int:
+        """Least gas limit with which the call succeeds; raises CallFailed."""
+        from chain.simulation import estimate_gas
+
+        return estimate_gas(self._spec, self._header(request), self._store, request)
+
+    def warm_up(self) -> None:
+        """Load the EVM, so that the first call does not wait for it."""
+        import chain.simulation  # noqa: F401
+
+    def methods(self) -> dict[str, Callable[..., object]]:
+        """What the node may ask."""
+        return {
+            "call": self.call,
+            "estimate_gas": self.estimate_gas,
+            "warm_up": self.warm_up,
+        }
+
+    def _header(self, request: CallRequest) -> Header:
+        header = self._store.header(request.block_hash)
+        if header is None:
+            raise StoreError(f"block 0x{request.block_hash.hex()} is not in the database")
+        return header
+
+
+def serve(
+    methods: Mapping[str, Callable[..., object]],
+    requests: "queue.SimpleQueue[Request | None]",
+    answer: Callable[[Answer], None],
+) -> None:
+    """Serve until None arrives; an unexpected error is answered, logged, and ends the process."""
+    while (request := requests.get()) is not None:
+        try:
+            result = Answer(request.id, methods[request.method](*request.arguments))
+        except BaseException as error:  # the process entry: every failure becomes an answer
+            failure = failure_of(error)
+            answer(Answer(request.id, failure=failure))
+            if failure.kind == "fault":
+                _LOG.critical("worker stops: %s", failure.reason, exc_info=error)
+                logging.shutdown()
+                os._exit(EXIT_FAULT)
+        else:
+            answer(result)
+
+
+def main(arguments: list[str]) -> int:
+    """Entry of the process; returns its exit code."""
+    options = _parse(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the node decides; it closes our stdin
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    channel = _take_stdout()
+    try:
+        spec = parse_genesis(options.genesis.read_bytes())
+        store = _open(spec, options)
+    except Exception as error:  # the process entry: the node reports what prevents the start
+        channel.write(pack(failure_of(error)))
+        channel.flush()
+        return 1
+    channel.write(pack(Hello(store.genesis_hash(), store.head())))
+    channel.flush()
+    _serve_deep(spec, store, options, channel)
+    return 0
+
+
+def _open(spec: GenesisSpec, options: argparse.Namespace) -> Store:
+    if options.role == "reader":
+        os.nice(5)  # user calls never slow a block
+        return Store(options.datadir / "chain", readonly=True)
+    store = Store(options.datadir / "chain")
+    block, nodes = genesis_block(spec)
+    store.write_genesis(block, nodes)
+    return store
+
+
+def _serve_deep(
+    spec: GenesisSpec, store: Store, options: argparse.Namespace, channel: IO[bytes]
+) -> None:
+    requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+
+    def answer(message: Answer) -> None:
+        channel.write(pack(message))
+        channel.flush()
+
+    def work() -> None:
+        role: Executor | Reader
+        if options.role == "reader":
+            role = Reader(spec, store)
+        else:
+            role = Executor(spec, store, options.datadir / "divergence")
+        serve(role.methods(), requests, answer)
+
+    threading.stack_size(STACK_BYTES)
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while (message := read_frame(sys.stdin.buffer)) is not None:
+        assert isinstance(message, Request)  # noqa: S101 - our own node wrote it
+        requests.put(message)
+    requests.put(None)
+    thread.join(STOP_SECONDS)
+    store.close()
+    logging.shutdown()
+    os._exit(0)  # whatever still runs is a call that nobody waits for
+
+
+def _take_stdout() -> IO[bytes]:
+    """The pipe to the node; whatever prints goes to stderr instead."""
+    channel = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return channel
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m chain.worker")
+    parser.add_argument("role", choices=("executor", "reader"))
+    parser.add_argument("--genesis", type=Path, required=True)
+    parser.add_argument("--datadir", type=Path, required=True)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
