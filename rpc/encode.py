@@ -1,0 +1,207 @@
+"""Domain values -> JSON values, with the field names of the execution API specification.
+
+A quantity is the shortest hex number, data is hex bytes of full length; addresses are lower case.
+"""
+
+from collections.abc import Sequence
+
+from chain import rlp
+from chain.blocks import Block
+from chain.header import Header
+from chain.receipts import Receipt
+from chain.transactions import AccessList, Authorization, Transaction
+from precompiles.hashing import keccak256
+from rpc.logs import LocatedLog
+
+Json = dict[str, object]
+
+
+def quantity(number: int) -> str:
+    """Hex quantity without leading zeros."""
+    return hex(number)
+
+
+def data(value: bytes) -> str:
+    """Hex bytes."""
+    return "0x" + value.hex()
+
+
+def word(number: int) -> str:
+    """A 32-byte big-endian word."""
+    return f"0x{number:064x}"
+
+
+def header(value: Header) -> Json:
+    """Fields of a block header, as in ``eth_subscribe`` newHeads."""
+    return {
+        "hash": data(value.hash),
+        "parentHash": data(value.parent_hash),
+        "sha3Uncles": data(value.ommers_hash),
+        "miner": data(value.coinbase),
+        "stateRoot": data(value.state_root),
+        "transactionsRoot": data(value.transactions_root),
+        "receiptsRoot": data(value.receipts_root),
+        "logsBloom": data(value.logs_bloom),
+        "difficulty": hex(value.difficulty),
+        "number": hex(value.number),
+        "gasLimit": hex(value.gas_limit),
+        "gasUsed": hex(value.gas_used),
+        "timestamp": hex(value.timestamp),
+        "extraData": data(value.extra_data),
+        "mixHash": data(value.mix_hash),
+        "nonce": data(value.nonce),
+        "baseFeePerGas": hex(value.base_fee_per_gas),
+        "withdrawalsRoot": data(value.withdrawals_root),
+        "blobGasUsed": hex(value.blob_gas_used),
+        "excessBlobGas": hex(value.excess_blob_gas),
+        "parentBeaconBlockRoot": data(value.parent_beacon_block_root),
+        "requestsHash": data(value.requests_hash),
+    }
+
+
+def block(value: Block, full: bool) -> Json:
+    """A block as in ``eth_getBlockByNumber``.
+
+    Args:
+        value: a canonical block.
+        full: transactions as objects instead of hashes.
+    """
+    transactions: list[object] = (
+        [transaction(tx, value.header, i) for i, tx in enumerate(value.transactions)]
+        if full
+        else [data(tx.hash) for tx in value.transactions]
+    )
+    return {
+        **header(value.header),
+        "size": hex(len(value.rlp)),
+        "uncles": [],
+        "transactions": transactions,
+        "withdrawals": [],
+    }
+
+
+def transaction(tx: Transaction, included: Header | None = None, index: int = 0) -> Json:
+    """A transaction with its place.
+
+    Args:
+        tx: any type.
+        included: header of its block; None while it is pending.
+        index: position in the block.
+    """
+    base_fee = None if included is None else included.base_fee_per_gas
+    price = tx.gas_price if base_fee is None else tx.effective_gas_price(base_fee)
+    fields: Json = {
+        "blockHash": None if included is None else data(included.hash),
+        "blockNumber": None if included is None else hex(included.number),
+        "blockTimestamp": None if included is None else hex(included.timestamp),
+        "transactionIndex": None if included is None else hex(index),
+        "hash": data(tx.hash),
+        "type": hex(tx.type),
+        "nonce": hex(tx.nonce),
+        "from": data(tx.sender),
+        "to": None if tx.to is None else data(tx.to),
+        "value": hex(tx.value),
+        "gas": hex(tx.gas_limit),
+        "gasPrice": hex(price),
+        "input": data(tx.data),
+        "v": hex(tx.v),
+        "r": hex(tx.r),
+        "s": hex(tx.s),
+    }
+    if tx.chain_id is not None:
+        fields["chainId"] = hex(tx.chain_id)
+    if tx.type >= 1:
+        fields["accessList"] = access_list(tx.access_list)
+        fields["yParity"] = hex(tx.y_parity)
+    if tx.type >= 2:
+        fields["maxFeePerGas"] = hex(tx.max_fee_per_gas)
+        fields["maxPriorityFeePerGas"] = hex(tx.max_priority_fee_per_gas)
+    if tx.type == 4:
+        fields["authorizationList"] = [_authorization(item) for item in tx.authorization_list]
+    return fields
+
+
+def access_list(entries: AccessList) -> list[Json]:
+    """An EIP-2930 access list."""
+    return [
+        {"address": data(address), "storageKeys": [word(slot) for slot in slots]}
+        for address, slots in entries
+    ]
+
+
+def _authorization(item: Authorization) -> Json:
+    return {
+        "chainId": hex(item.chain_id),
+        "address": data(item.address),
+        "nonce": hex(item.nonce),
+        "yParity": hex(item.y_parity),
+        "r": hex(item.r),
+        "s": hex(item.s),
+    }
+
+
+def log(value: LocatedLog) -> Json:
+    """A log with its place."""
+    return {
+        "address": data(value.log.address),
+        "topics": [data(topic) for topic in value.log.topics],
+        "data": data(value.log.data),
+        "blockHash": data(value.header.hash),
+        "blockNumber": hex(value.header.number),
+        "blockTimestamp": hex(value.header.timestamp),
+        "transactionHash": data(value.transaction_hash),
+        "transactionIndex": hex(value.transaction_index),
+        "logIndex": hex(value.log_index),
+        "removed": False,
+    }
+
+
+def receipt(value: Block, receipts: Sequence[Receipt], index: int) -> Json:
+    """The receipt of one transaction.
+
+    Args:
+        value: its block.
+        receipts: of the whole block: gas used and log indexes are differences.
+        index: of the transaction.
+    """
+    first_log = sum(len(earlier.logs) for earlier in receipts[:index])
+    return _receipt(value, receipts, index, first_log)
+
+
+def receipts(value: Block, entries: Sequence[Receipt]) -> list[Json]:
+    """All receipts of a block."""
+    result, first_log = [], 0
+    for index, entry in enumerate(entries):
+        result.append(_receipt(value, entries, index, first_log))
+        first_log += len(entry.logs)
+    return result
+
+
+def _receipt(value: Block, receipts: Sequence[Receipt], index: int, first_log: int) -> Json:
+    tx, own = value.transactions[index], receipts[index]
+    before = receipts[index - 1].cumulative_gas_used if index else 0
+    logs = [
+        log(LocatedLog(entry, value.header, tx.hash, index, first_log + i))
+        for i, entry in enumerate(own.logs)
+    ]
+    return {
+        "transactionHash": data(tx.hash),
+        "transactionIndex": hex(index),
+        "blockHash": data(value.header.hash),
+        "blockNumber": hex(value.header.number),
+        "from": data(tx.sender),
+        "to": None if tx.to is None else data(tx.to),
+        "cumulativeGasUsed": hex(own.cumulative_gas_used),
+        "gasUsed": hex(own.cumulative_gas_used - before),
+        "effectiveGasPrice": hex(tx.effective_gas_price(value.header.base_fee_per_gas)),
+        "contractAddress": None if tx.to is not None else data(created_address(tx)),
+        "logs": logs,
+        "logsBloom": data(own.logs_bloom),
+        "status": hex(own.status),
+        "type": hex(own.type),
+    }
+
+
+def created_address(tx: Transaction) -> bytes:
+    """Address of the contract that a creation makes: keccak256(rlp([sender, nonce]))[12:]."""
+    return keccak256(rlp.encode([tx.sender, rlp.uint(tx.nonce)]))[12:]
