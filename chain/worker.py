@@ -1,7 +1,7 @@
 """The processes that run EVM code: one executor, which alone writes the database, and readers.
 
 ``python -m chain.worker executor|reader --genesis FILE --datadir FOLDER`` speaks ``chain.frames``
-on stdin and stdout. Requests are served one at a time in a thread with a deep stack. The process ends
+on stdin and stdout. Requests are served one at a time in a thread with a deep stack. It ends
 when its stdin does, so it never outlives a killed node; signals are left to the node.
 """
 
