@@ -4,6 +4,7 @@ Every decoder takes one JSON value and raises `InvalidParams`. `argument` picks 
 positional parameters and adds the position to the text, as geth does.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -26,6 +27,7 @@ HEAD_TAGS: Final = ("latest", "pending", "safe", "finalized")
 TAGS: Final = frozenset({*HEAD_TAGS, "earliest"})
 
 _REQUIRED: Final = object()
+_QUANTITY: Final = re.compile("0[xX][0-9a-fA-F]{0,80}")
 
 
 def argument(
@@ -82,11 +84,8 @@ def quantity(value: object, limit: int = UINT256) -> int:
     """Hex quantity in [0, limit); plain JSON integers are taken too, for curl users."""
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
-    elif isinstance(value, str) and value[:2] in ("0x", "0X") and len(value) <= 66 + 2:
-        try:
-            number = int(value[2:] or "0", 16) if "_" not in value else -1
-        except ValueError:
-            raise InvalidParams(f"invalid hex number {value!r}") from None
+    elif isinstance(value, str) and _QUANTITY.fullmatch(value):
+        number = int(value[2:] or "0", 16)
     else:
         raise InvalidParams(f"expected a hex number with 0x prefix, got {shorten(value)}")
     if not 0 <= number < limit:
