@@ -2,7 +2,6 @@
 
 import eth_abi
 import pytest
-from eth_abi.exceptions import DecodingError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,11 +63,8 @@ def test_damaged_calldata_is_refused_or_read_as_eth_abi_reads_it(
         ours = decode(types, cut)
     except PrecompileRevert:
         return
-    try:
-        theirs = eth_abi.decode(types, cut)
-    except (DecodingError, UnicodeDecodeError, OverflowError):
-        return  # eth_abi also checks the padding, which Solidity does not
-    assert normal(ours) == normal(theirs)
+    padded = cut + bytes(-len(cut) % 32)  # eth_abi wants whole words, Solidity does not
+    assert normal(ours) == normal(eth_abi.decode(types, padded, strict=False))
 
 
 ONE = (1).to_bytes(32, "big")
