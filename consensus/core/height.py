@@ -43,7 +43,7 @@ from consensus.core.round import (
     on_prepare,
     on_proposal,
     on_validated,
-    timer,
+    start_timer,
 )
 from consensus.core.round_change import (
     on_resend_timer,
@@ -128,12 +128,11 @@ def _restore(state: State, recovered: Recovered) -> Step:
         block = proposal.signed.payload.block
     if block is not None:
         key = state.block_key(block)
-        state = replace(state, candidate=block, blocks={key: block}, waiting=False)
-        return state, (*effects, *timer(state), ValidateBlock(block))
+        state, started = start_timer(replace(state, candidate=block, blocks={key: block}))
+        return state, (*effects, *started, ValidateBlock(block))
     if round_number == 0:
         return state, (*effects, AwaitPeriod(number))
-    state = replace(state, waiting=False)
-    return state, (*effects, *timer(state), *send_round_change(state))
+    return state, (*effects, *send_round_change(state))
 
 
 def _subject(state: State, message: Message) -> bytes:
@@ -190,10 +189,9 @@ def _on_future(state: State, message: Message) -> Step:
 
 def _on_period(state: State) -> Step:
     """Round 0 begins for us: its timer starts, and its proposer builds."""
-    if not state.waiting:
+    if not state.waiting or state.round > 0:
         return state, ()
-    state = replace(state, waiting=False)
-    effects = timer(state)
+    state, effects = start_timer(state)
     if state.is_proposer and (0, Code.PROPOSAL) not in state.cast:
         state = replace(state, evidence=())
         effects += (BuildBlock(state.height.number, 0),)

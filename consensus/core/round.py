@@ -67,12 +67,11 @@ def on_proposal(state: State, message: Proposal) -> Step:
     effects: Effects = ()
     if payload.round > state.round:
         state = move_to(state, payload.round)
-        effects = (Persist(RoundEntered(payload.height, payload.round)), *timer(state))
-    elif state.waiting:
-        effects = timer(state)
-    state = replace(state, candidate=payload.block, waiting=False)
-    state, more = _validate(state, payload.block)
-    return state, effects + more
+        if state.voting:
+            effects = (Persist(RoundEntered(payload.height, payload.round)),)
+    state, started = start_timer(state)
+    state, more = _validate(replace(state, candidate=payload.block), payload.block)
+    return state, effects + started + more
 
 
 def on_validated(state: State, block: ProposedBlock, valid: bool) -> Step:
@@ -142,7 +141,7 @@ def move_to(state: State, round_number: int) -> State:
     return replace(
         state,
         round=round_number,
-        waiting=False,
+        waiting=True,
         candidate=None,
         accepted=False,
         commit_sent=False,
@@ -150,9 +149,11 @@ def move_to(state: State, round_number: int) -> State:
     )
 
 
-def timer(state: State) -> Effects:
-    """Start the round's timer; a node that does not vote has none and follows the others."""
-    return (state.round_timer(),) if state.voting else ()
+def start_timer(state: State) -> Step:
+    """Start the round's timer once; a node that does not vote has none and follows the others."""
+    if not state.waiting:
+        return state, ()
+    return replace(state, waiting=False), (state.round_timer(),) if state.voting else ()
 
 
 def decide(state: State) -> Step:

@@ -14,7 +14,7 @@ from consensus.core.events import (
 )
 from consensus.core.justification import highest_prepared, round_change_fault
 from consensus.core.messages import Code, Draft, Prepared, RoundChange, RoundChangePayload
-from consensus.core.round import Step, add_vote, move_to, propose, timer
+from consensus.core.round import Step, add_vote, move_to, propose, start_timer
 from consensus.core.state import State, Votes
 from consensus.core.types import max_faulty
 
@@ -44,6 +44,9 @@ def on_round_change(state: State, message: RoundChange) -> Step:
     if target is not None:
         state, more = enter(state, target)
         effects += more
+    if _has_company(state):
+        state, more = start_timer(state)
+        effects += more
     return state, effects
 
 
@@ -63,12 +66,17 @@ def on_resend_timer(state: State) -> Step:
 
 
 def enter(state: State, round_number: int) -> Step:
-    """Go to a later round: journal it, tell the others with our lock, start the timer."""
+    """Go to a later round: journal it and tell the others, with our lock.
+
+    The timer waits until a quorum has come as far (PBFT's rule). Where it ran at once, rounds of
+    the same length and clocks of different speed could keep one node a round ahead of the others
+    for ever: too few to make them jump, too many to decide without.
+    """
     state = move_to(state, round_number)
-    effects: Effects = ()
-    if state.voting:
-        effects = (Persist(RoundEntered(state.height.number, round_number)),)
-    return state, (*effects, *timer(state), *send_round_change(state))
+    if not state.voting:
+        return state, ()
+    entry = RoundEntered(state.height.number, round_number)
+    return state, (Persist(entry), *send_round_change(state))
 
 
 def send_round_change(state: State) -> Effects:
@@ -117,6 +125,14 @@ def _jump_target(state: State) -> int | None:
     if len(ahead) <= max_faulty(len(state.height.validators)):
         return None
     return min(ahead.values())
+
+
+def _has_company(state: State) -> bool:
+    """Whether a quorum, we included, asked for this round or a later one."""
+    if state.round == 0:
+        return False
+    authors = {author for number, author in state.round_changes if number >= state.round}
+    return len(authors) >= state.height.quorum
 
 
 def _share_block(votes: Mapping[Votes, RoundChange], message: RoundChange) -> RoundChange:

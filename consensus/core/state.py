@@ -26,7 +26,8 @@ class State:
         config: constants of the node.
         height: being decided.
         voting: whether this node signs anything.
-        waiting: the period of round 0 has not elapsed and no proposal has come.
+        waiting: the timer of the round has not started: in round 0 the period has not elapsed, in
+            later rounds fewer than a quorum came along; and no proposal has come.
         round: current round.
         candidate: the justified proposal of this round, accepted or still being validated.
         accepted: the candidate is valid and our PREPARE for it was sent.

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from consensus.core import round_change
-from consensus.core.state import State
-from tests.sim.byzantine import HABITS, Equivocator
+from tests.sim.byzantine import HABITS, Equivocator, Silent
 from tests.sim.world import Node, Options, World, make_world
 
 SEEDS = int(os.environ.get("ASSAY_SIM_SEEDS", "200"))
@@ -52,11 +51,16 @@ def check_safe(world: World) -> None:
 
 
 def check_live(world: World) -> None:
-    """After the storm every honest node has a new block within 2 T(cap)."""
+    """After the storm every honest node has a new block within 2 T(cap), more for each liar.
+
+    A liar may be the proposer of a round that the honest nodes then wait out.
+    """
     world.run(CALM)
     world.group = {}
     before = max(world.heights())
-    world.run(CALM + 2 * world.options.cap, lambda: min(world.heights()) > before)
+    liars = world.count - len(world.honest())
+    bound = (2 + liars) * world.options.cap * (1 + world.options.skew)
+    world.run(CALM + bound, lambda: min(world.heights()) > before)
     assert min(world.heights()) > before, f"seed {world.seed}: {world.heights()}, was {before}"
 
 
@@ -67,6 +71,7 @@ def test_honest_nodes_survive_storms(tmp_path: Path, chunk: int) -> None:
         storm(world)
         check_live(world)
         check_safe(world)
+        world.close()
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -78,6 +83,7 @@ def test_up_to_f_liars_fork_nothing(tmp_path: Path, chunk: int) -> None:
         storm(world)
         check_live(world)
         check_safe(world)
+        world.close()
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -97,6 +103,7 @@ def test_repeated_power_cuts_of_most_nodes(tmp_path: Path, chunk: int) -> None:
         world.at(2, outage)
         check_live(world)
         check_safe(world)
+        world.close()
 
 
 def test_messages_survive_the_codec(tmp_path: Path) -> None:
@@ -106,6 +113,7 @@ def test_messages_survive_the_codec(tmp_path: Path) -> None:
         world.run(40)
         check_safe(world)
         assert min(world.heights()) > 10
+        world.close()
 
 
 def test_control_more_than_f_liars_fork(tmp_path: Path) -> None:
@@ -115,8 +123,9 @@ def test_control_more_than_f_liars_fork(tmp_path: Path) -> None:
         options = Options(loss=0.2, calm=30)
         liars: dict[int, type[Node]] = {0: Equivocator, 1: Equivocator}
         world = make_world(tmp_path / str(seed), seed, 4, options, liars)
-        world.run(60, lambda world=world: bool(world.forks()))
+        world.run(60)
         forked += bool(world.forks())
+        world.close()
     assert forked >= 8
 
 
@@ -150,6 +159,7 @@ def absence(folder: Path, seed: int) -> World:
     for node in world.nodes[:2]:
         node.boot()
     world.run(425, lambda: min(world.heights()) > before)
+    world.close()
     return world
 
 
@@ -160,12 +170,26 @@ def test_recovery_after_a_long_absence(tmp_path: Path) -> None:
         check_safe(world)
 
 
-def test_control_without_the_jump_recovery_misses_the_bound(
+def test_control_without_jump_and_company_recovery_misses_the_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(state: State) -> int | None:
-        return None
-
-    monkeypatch.setattr(round_change, "_jump_target", never)
-    times = [absence(tmp_path, seed).now - 305 for seed in range(3)]
+    """Either rule alone recovers from an absence; the capped timer needs one of them."""
+    monkeypatch.setattr(round_change, "_has_company", lambda _: True)
+    assert absence(tmp_path / "jump", 0).now < 305 + 32
+    monkeypatch.setattr(round_change, "_jump_target", lambda _: None)
+    times = [absence(tmp_path / "neither", seed).now - 305 for seed in range(3)]
     assert min(times) > 32
+
+
+def test_control_a_timer_that_waits_for_nobody_can_stall_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three honest nodes one stays a round ahead of the two others, who cannot decide."""
+    monkeypatch.setattr(round_change, "_has_company", lambda _: True)
+    world = make_world(tmp_path, 302, 4, STORM, {2: Silent})
+    storm(world)
+    world.run(CALM)
+    world.group = {}
+    world.run(CALM + 400)
+    assert world.heights() == [0, 0, 0]
+    world.close()

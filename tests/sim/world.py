@@ -158,6 +158,11 @@ class World:
     def honest(self) -> list["Node"]:
         return [node for node in self.nodes if node.honest]
 
+    def close(self) -> None:
+        """End all processes."""
+        for node in self.nodes:
+            node.crash()
+
     def heights(self) -> list[int]:
         return [len(node.chain) - 1 for node in self.honest()]
 
