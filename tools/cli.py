@@ -8,10 +8,12 @@ import click
 
 COMMANDS = {
     "certify": ("tools.commands.verification", "certify", "Write the certificate of an inference."),
-    "devnet": ("tools.commands.devnet", "devnet", "Run four validators with a demo on this machine."),
-    "export": ("tools.commands.transfer", "export", "Write canonical blocks as RLP."),
+    "devnet": (
+        "tools.commands.devnet",
+        "devnet",
+        "Run four validators with a demo on this machine.",
+    ),
     "genesis": ("tools.commands.genesis", "genesis", "Make and show genesis files."),
-    "import": ("tools.commands.transfer", "import_", "Verify and import RLP blocks."),
     "infer": ("tools.commands.inference", "infer", "Call a published model."),
     "keys": ("tools.commands.keys", "keys", "Make, import and list keys."),
     "model": ("tools.commands.model", "model", "Compile, inspect, run and publish models."),
@@ -45,7 +47,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="assay-chain", prog_name="assay")
 def cli() -> None:
-    """Assay: an EVM chain whose consensus verifies AI inference, bit for bit.
+    r"""Assay: an EVM chain whose consensus verifies AI inference, bit for bit.
 
     \b
     Examples:

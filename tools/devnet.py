@@ -109,9 +109,7 @@ def prepare(options: DevnetOptions, validators: Sequence[Validator]) -> bool:
     spec = new_genesis(
         chain_id=options.chain_id,
         validators=[validator.address for validator in validators],
-        accounts={
-            keys.address_of(keys.dev_key(i)): ACCOUNT_BALANCE_WEI for i in range(ACCOUNTS)
-        },
+        accounts={keys.address_of(keys.dev_key(i)): ACCOUNT_BALANCE_WEI for i in range(ACCOUNTS)},
         timestamp=int(time.time()),
         block_period_seconds=options.period_seconds,
         empty_blocks=options.empty_blocks,
@@ -144,12 +142,13 @@ def require_free_ports(validators: Sequence[Validator]) -> None:
                     probe.bind(("127.0.0.1", port))
                 except OSError:
                     raise ToolError(
-                        f"port {port} is in use; stop that process or choose "
-                        "--http.port and --port"
+                        f"port {port} is in use; stop that process or choose --http.port and --port"
                     ) from None
 
 
-def node_command(options: DevnetOptions, validator: Validator, peers: Sequence[Validator]) -> list[str]:
+def node_command(
+    options: DevnetOptions, validator: Validator, peers: Sequence[Validator]
+) -> list[str]:
     """Command line of one validator: exactly what a user would type."""
     others = [
         f"{peer.address.hex()}@127.0.0.1:{peer.p2p_port}"
@@ -201,7 +200,7 @@ class Network:
             self.start(validator.index)
 
     def kill(self, index: int) -> None:
-        """kill -9 one validator."""
+        """Kill one validator with SIGKILL, as a power cut would."""
         process = self.processes.pop(index)
         process.kill()
         process.wait()

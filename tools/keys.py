@@ -62,7 +62,7 @@ def parse_key(text: str) -> bytes:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Create a file that only its owner can read (mode 0600); an existing file is never replaced."""
+    """Create a file of mode 0600; an existing file is never replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -11,7 +11,9 @@ EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 @click.command()
 @click.argument("model")
-@click.option("--input", "input_file", type=EXISTING, required=True, help="Inputs (.npy, .npz, .csv).")
+@click.option(
+    "--input", "input_file", type=EXISTING, required=True, help="Inputs (.npy, .npz, .csv)."
+)
 @click.option("--rpc", default="http://127.0.0.1:8545", show_default=True, help="Node URL.")
 @click.option("--key", "key_file", type=EXISTING, help="Send a transaction that leaves a log.")
 @click.option("--password", "password_file", type=EXISTING, help="Password of an encrypted key.")

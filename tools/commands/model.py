@@ -87,7 +87,9 @@ def inspect(model_file: Path, as_json: bool) -> None:
 
 @model.command("run")
 @click.argument("model_file", type=EXISTING)
-@click.option("--input", "input_file", type=EXISTING, required=True, help="Inputs (.npy, .npz, .csv).")
+@click.option(
+    "--input", "input_file", type=EXISTING, required=True, help="Inputs (.npy, .npz, .csv)."
+)
 @click.option("--reference", is_flag=True, help="Run the reference twins instead of the kernels.")
 @JSON
 def run(model_file: Path, input_file: Path, reference: bool, as_json: bool) -> None:
@@ -151,7 +153,9 @@ def list_(rpc: str, as_json: bool) -> None:
         echo_json(models)
         return
     for item in models:
-        click.echo(f"{item['modelId']}  block {int(item['block'], 16)}  {int(item['size'], 16):,} bytes")
+        click.echo(
+            f"{item['modelId']}  block {int(item['block'], 16)}  {int(item['size'], 16):,} bytes"
+        )
     if not models:
         click.echo("No model is published.")
 
@@ -167,8 +171,9 @@ def download(model_id: str, output: Path | None, rpc: str) -> None:
     from tools.register import download_model
 
     with stages() as progress:
-        data = download_model(Client(rpc), bytes.fromhex(model_id.removeprefix("0x")), progress=progress)
+        data = download_model(
+            Client(rpc), bytes.fromhex(model_id.removeprefix("0x")), progress=progress
+        )
     target = output or Path(f"{model_id}.assay")
     target.write_bytes(data)
     click.echo(f"Written {target} ({len(data):,} bytes)")
-

@@ -7,7 +7,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from patching import patch_after_import  # noqa: E402
+from patching import patch_after_import
 
 building = False
 

@@ -6,7 +6,7 @@ from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from patching import patch_after_import  # noqa: E402
+from patching import patch_after_import
 
 
 def flip_lowest_bit(runner: ModuleType) -> None:
