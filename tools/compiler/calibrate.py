@@ -5,40 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tools.compiler.errors import CompileError
 from tools.compiler.graph import (
     Array,
-    Concat,
     FloatGraph,
     Floats,
-    Operation,
-    Pad,
-    Reduce,
-    Reshape,
-    Slice,
-    Transpose,
-    operands,
 )
 from tools.compiler.onnx_import import OnnxModel
 from tools.compiler.oracle import Oracle
+from tools.compiler.spans import Range, derive_ranges
 
 INNER_SAMPLES = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Smallest and largest value seen; ``low <= high``."""
-
-    low: float
-    high: float
-
-    @property
-    def magnitude(self) -> float:
-        """Largest absolute value."""
-        return max(abs(self.low), abs(self.high))
-
-    def joined(self, other: "Range") -> "Range":
-        """The smallest range that holds both."""
-        return Range(min(self.low, other.low), max(self.high, other.high))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +40,7 @@ def calibrate(model: OnnxModel, graph: FloatGraph, samples: Mapping[str, Array])
     """Run all samples through onnxruntime and note the range of every tensor it has.
 
     Raises:
-        CompileError: onnxruntime cannot run the samples.
+        CompileError: onnxruntime cannot run the samples, or its outputs are not finite.
     """
     known = {name for node in model.nodes for name in node.outputs if name}
     wanted = [operation.output for operation in graph.operations if operation.output in known]
@@ -80,14 +57,17 @@ def calibrate(model: OnnxModel, graph: FloatGraph, samples: Mapping[str, Array])
         for name in model.outputs:
             parts[name].append(piece[name])
         seen += len(piece[model.outputs[0]])
-    for operation in graph.operations:
-        derived = _derived(operation, ranges)
-        if derived is not None:
-            ranges.setdefault(operation.output, derived)
+    derive_ranges(graph, ranges)
     outputs = {
         name: np.asarray(np.concatenate(parts[source]), dtype=np.float64)
         for name, source in zip(graph.outputs, model.outputs, strict=True)
     }
+    for name, result in outputs.items():
+        if not np.isfinite(result).all():
+            raise CompileError(
+                f"onnxruntime gives NaN or infinity for output {name!r} on the samples",
+                advice="check the weights and the samples",
+            )
     values = {name: np.concatenate(pieces) for name, pieces in inner.items()}
     return Calibration(ranges, outputs, values, dict(samples))
 
@@ -98,18 +78,3 @@ def _range(value: Array) -> Range:
     if not finite.size:
         return Range(0.0, 0.0)
     return Range(float(finite.min()), float(finite.max()))
-
-
-def _derived(operation: Operation, ranges: Mapping[str, Range]) -> Range | None:
-    """Range of a tensor that only moves or selects elements of its operands."""
-    if not isinstance(operation, Reshape | Transpose | Slice | Concat | Pad | Reduce):
-        return None
-    found = [ranges[name] for name in operands(operation) if name in ranges]
-    if not found or len(found) != len(operands(operation)):
-        return None
-    result = found[0]
-    for item in found[1:]:
-        result = result.joined(item)
-    if isinstance(operation, Pad):
-        result = result.joined(Range(operation.value, operation.value))
-    return result

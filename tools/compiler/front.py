@@ -1,10 +1,13 @@
 """From an imported ONNX model to the float graph: one importer per operator."""
 
 from collections.abc import Mapping
+from dataclasses import fields
+
+import numpy as np
 
 from tools.compiler import onnx_dense, onnx_elementwise, onnx_ml, onnx_shape
 from tools.compiler.errors import CompileError
-from tools.compiler.graph import Array, FloatGraph, live_operations
+from tools.compiler.graph import Array, FloatGraph, Operation, TreeTable, live_operations
 from tools.compiler.onnx_import import OnnxModel, OnnxNode
 from tools.compiler.scope import Importer, Scope, open_scope
 
@@ -47,7 +50,23 @@ def float_graph(model: OnnxModel, samples: Mapping[str, Array]) -> FloatGraph:
             raise CompileError(f"output {name!r} does not depend on any input")
         outputs.append(resolved)
     operations = live_operations(scope.operations, outputs)
+    for operation in operations:
+        _require_finite(operation)
     return FloatGraph(model.inputs, tuple(outputs), operations, dict(scope.shapes))
+
+
+def _require_finite(operation: Operation) -> None:
+    for item in fields(operation):
+        value = getattr(operation, item.name)
+        arrays = (value.value, value.leaf, value.base) if isinstance(value, TreeTable) else (value,)
+        if all(np.isfinite(one).all() for one in arrays if isinstance(one, np.ndarray)):
+            continue
+        raise CompileError(
+            "has weights that are NaN or infinite",
+            advice="train again or repair the weights",
+            operator=operation.origin[0],
+            node=operation.origin[1],
+        )
 
 
 def _import_node(scope: Scope, node: OnnxNode) -> None:

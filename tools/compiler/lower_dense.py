@@ -31,7 +31,6 @@ from tools.compiler.quantize import (
 
 _SUM_BITS = 60
 _WEIGHT_BITS = 30
-_MAX_FRACTION_BITS = 40
 
 
 @lower.register
@@ -128,7 +127,7 @@ def _linear(
     target = Fraction(1) if grid is None else grid.scale
     shift = _accumulator_bits(x, weight, bias, target)
     if grid is None:
-        shift = min(shift, _MAX_FRACTION_BITS)
+        shift = min(shift, MAX_SHIFT)
     elif not shift >= 1:
         raise refuse(operation, "has weights too large for 64-bit sums", "rescale the layer")
     else:

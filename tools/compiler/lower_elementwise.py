@@ -199,9 +199,12 @@ def _lookup(operation: Function, state: Lowering, x: Operand) -> Operand:
     real = (codes - x.zero_point).astype(np.float64) * float(x.scale)
     values = evaluate(operation.expression, real)
     if not np.isfinite(values).all():
+        seen = state.range_of(operation.x)
+        values = evaluate(operation.expression, np.clip(real, seen.low, seen.high))
+    if not np.isfinite(values).all():
         raise refuse(
             operation,
-            "is not finite on the whole range of its input",
+            "is not finite on the range of its input",
             "clip the input before it, so that the function is defined",
         )
     lo, hi = grid_limits(grid)

@@ -7,7 +7,6 @@ import numpy as np
 
 from precompiles.model import operators as op
 from precompiles.model.types import DType, TensorType
-from tools.compiler.calibrate import Range
 from tools.compiler.curves import emit_curve, piecewise_linear
 from tools.compiler.graph import ArgMax, Normalize, Operation, Reduce, Softmax
 from tools.compiler.lowering import (
@@ -21,6 +20,7 @@ from tools.compiler.lowering import (
 )
 from tools.compiler.program import Operand
 from tools.compiler.quantize import power_of_two
+from tools.compiler.spans import Range
 
 _EXP_RANGE = 21.0
 _ONE = 1 << FRACTION_BITS

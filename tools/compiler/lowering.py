@@ -14,7 +14,6 @@ import numpy as np
 
 from precompiles.model import operators as op
 from precompiles.model.types import DType, TensorType
-from tools.compiler.calibrate import Range
 from tools.compiler.errors import CompileError
 from tools.compiler.graph import Bounds, FloatGraph, Operation, Shape
 from tools.compiler.program import Operand, Program
@@ -26,6 +25,7 @@ from tools.compiler.quantize import (
     quantize_value,
     requantize_multipliers,
 )
+from tools.compiler.spans import Range
 
 PRECISIONS = ("int8", "int16", "wide")
 ACTIVATIONS = {"int8": DType.U8, "int16": DType.S16, "wide": DType.S32}
