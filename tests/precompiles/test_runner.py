@@ -3,17 +3,20 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from precompiles.errors import PrecompileFault, PrecompileRevert
 from precompiles.kernels import requantize as requantize_kernels
 from precompiles.model import operators as op
+from precompiles.model.checks import NUMPY_TYPES
 from precompiles.model.types import DType, IntegerModel, TensorType
-from precompiles.model.validate import validate_model
+from precompiles.model.validate import validate_model, value_intervals
 from precompiles.runner import plan_model, run_arrays, run_plan, run_reference, warm_up
 from precompiles.selftest import KERNEL_DIGEST, kernel_digest, reference_digest, self_test
 from precompiles.selftest_models import sample_input, sample_models, single
@@ -30,12 +33,37 @@ def two_inputs_two_outputs() -> IntegerModel:
     return replace(model, outputs=(passed_on, *model.outputs))
 
 
+def input_arrays(model: IntegerModel, data: bytes, batch: int) -> list[NDArray[Any]]:
+    """The raw form cut into arrays, by other means than the runner's."""
+    rows = [data[i : i + len(data) // batch] for i in range(0, len(data), len(data) // batch)]
+    arrays, offset = [], 0
+    for port in model.inputs:
+        kind = model.type_of(port.value)
+        stop = offset + kind.nbytes
+        joined = b"".join(row[offset:stop] for row in rows)
+        arrays.append(np.frombuffer(joined, NUMPY_TYPES[kind.dtype]).reshape(-1, *kind.shape))
+        offset = stop
+    return arrays
+
+
 @settings(max_examples=150)
 @given(st.integers(0, 1 << 40))
 def test_random_programs_run_like_their_twins(seed: int) -> None:
     model = random_program(seed, 6)
     data, batch = sample_input(model, seed)
     assert run_plan(plan_model(model), data, batch) == run_reference(model, data, batch)
+
+
+@settings(max_examples=150)
+@given(st.integers(0, 1 << 40))
+def test_every_value_of_a_random_program_lies_in_its_proven_interval(seed: int) -> None:
+    model = random_program(seed, 5)
+    intervals = value_intervals(model)
+    data, batch = sample_input(model, seed)
+    outputs = run_arrays(plan_model(model), input_arrays(model, data, batch))
+    for port, values in zip(model.outputs, outputs, strict=True):
+        low, high = intervals[port.value]
+        assert low <= int(values.min()) <= int(values.max()) <= high
 
 
 @given(st.data())
@@ -83,6 +111,33 @@ def test_raw_form_is_sample_after_sample_all_ports_in_order() -> None:
     assert total.shape == (2, 5, 37)
     expected = b"".join(same[i].tobytes() + total[i].tobytes() for i in range(2))
     assert run_plan(plan, raw, 2) == expected == run_reference(model, raw, 2)
+
+
+def clipped(name: str, lo: int, hi: int) -> IntegerModel:
+    """A sample model behind a Clip of its input."""
+    model = MODELS[name]
+    first = len(model.constants)
+    kind = model.tensors[0]
+    rest = replace(model.instructions[0], x=first + 1, output=first + 2)
+    return replace(
+        model,
+        outputs=(replace(model.outputs[0], value=first + 2),),
+        tensors=(kind, *model.tensors),
+        instructions=(op.Clip(first, lo, hi, first + 1), rest),
+    )
+
+
+@pytest.mark.parametrize("name", ["average_u8", "conv", "max_pool", "pad"])
+def test_the_border_is_part_of_the_interval(name: str) -> None:
+    """Input pinned to its top: only border windows and padding make other values."""
+    name = name.replace("max_pool", "pool_u8")
+    high = MODELS[name].tensors[0].dtype.bounds[1]
+    model = clipped(name, high, high)
+    validate_model(model)
+    low, high = value_intervals(model)[model.outputs[0].value]
+    data, batch = sample_input(model, 1)
+    values = run_arrays(plan_model(model), input_arrays(model, data, batch))[0]
+    assert low <= int(values.min()) <= int(values.max()) <= high
 
 
 @pytest.mark.parametrize("name", ["conv", "add", "trees", "concat"])

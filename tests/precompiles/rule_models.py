@@ -1,0 +1,94 @@
+"""Models one attribute away from legal, and how to make them."""
+
+from dataclasses import replace
+
+from precompiles.model import operators as op
+from precompiles.model.types import (
+    Constant,
+    DType,
+    IntegerModel,
+    Quantization,
+    TensorType,
+)
+from precompiles.selftest_models import constant, sample_models, single
+
+MODELS = dict(sample_models())
+U8, S8, S16, S32, S64 = DType
+INT64 = 1 << 63
+
+
+def changed(name: str, **attributes: object) -> IntegerModel:
+    """A sample model with attributes of its one instruction replaced."""
+    model = MODELS[name]
+    return replace(model, instructions=(replace(model.instructions[0], **attributes),))
+
+
+def with_constant(name: str, index: int, item: Constant) -> IntegerModel:
+    model = MODELS[name]
+    constants = (*model.constants[:index], item, *model.constants[index + 1 :])
+    return replace(model, constants=constants)
+
+
+def with_type(name: str, index: int, kind: TensorType) -> IntegerModel:
+    """A sample model with the declared type of tensor ``index`` replaced."""
+    model = MODELS[name]
+    tensors = list(model.tensors)
+    tensors[index] = kind
+    return replace(model, tensors=tuple(tensors))
+
+
+def with_port(side: str, **attributes: object) -> IntegerModel:
+    model = MODELS["add"]
+    ports = getattr(model, side)
+    return replace(model, **{side: (replace(ports[0], **attributes), *ports[1:])})
+
+
+def scaled(numerator: int, denominator: int, zero_point: int = 0) -> Quantization:
+    return Quantization(numerator, denominator, zero_point)
+
+
+def gemm(x: TensorType, weight: list[int], bias: int, **attributes: int) -> IntegerModel:
+    """One column; its sum is ``bias + x . weight``."""
+    values = {"shift": 31, "zero_point": 0, "lo": -(1 << 31), "hi": (1 << 31) - 1, **attributes}
+    constants = (
+        constant(S8, (len(weight), 1), weight),
+        constant(S32, (1,), [bias]),
+        constant(S32, (1,), [1 << 30]),
+    )
+    instruction = op.Gemm(x=3, weight=0, bias=1, multiplier=2, output=4, **values)
+    return single(instruction, [x], TensorType(S32, (1,)), constants)
+
+
+def requantize(x_zero_point: int) -> IntegerModel:
+    """The widest multiplier on an s32 input."""
+    instruction = op.Requantize(1, 0, x_zero_point, 62, 0, -9, 9, 2)
+    kinds = TensorType(S32, (2,)), TensorType(S8, (2,))
+    return single(instruction, kinds[:1], kinds[1], [nodes(S32, [(1 << 31) - 1])])
+
+
+def binary(instruction: op.Instruction, a: DType, b: DType) -> IntegerModel:
+    kinds = TensorType(a, (2,)), TensorType(b, (2,))
+    return single(instruction, kinds, TensorType(S64, (2,)))
+
+
+def chain(*instructions: op.Instruction, kinds: list[TensorType]) -> IntegerModel:
+    """Tensor 0 is the input; each instruction writes the next; the last one is the output."""
+    model = single(instructions[0], kinds[:1], kinds[1])
+    output = replace(model.outputs[0], value=len(instructions))
+    return replace(model, outputs=(output,), tensors=tuple(kinds), instructions=tuple(instructions))
+
+
+def tree(**constants: Constant) -> IntegerModel:
+    names = ("roots", "feature", "threshold", "left", "right", "missing_right", "leaves", "base")
+    model = MODELS["trees"]
+    for name, item in constants.items():
+        index = names.index(name)
+        model = replace(
+            model,
+            constants=(*model.constants[:index], item, *model.constants[index + 1 :]),
+        )
+    return model
+
+
+def nodes(dtype: DType, values: list[int]) -> Constant:
+    return constant(dtype, (len(values),), values)
