@@ -2,6 +2,7 @@
 
 import eth_abi
 import pytest
+from eth_abi.exceptions import InvalidPointer, NonEmptyPaddingBytes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,8 +64,11 @@ def test_damaged_calldata_is_refused_or_read_as_eth_abi_reads_it(
         ours = decode(types, cut)
     except PrecompileRevert:
         return
-    padded = cut + bytes(-len(cut) % 32)  # eth_abi wants whole words, Solidity does not
-    assert normal(ours) == normal(eth_abi.decode(types, padded, strict=False))
+    try:
+        theirs = eth_abi.decode(types, cut + bytes(31))  # it wants the last word to be whole
+    except (NonEmptyPaddingBytes, InvalidPointer):
+        return  # Solidity and we look neither at padding nor for overlaps
+    assert normal(ours) == normal(theirs)
 
 
 ONE = (1).to_bytes(32, "big")
