@@ -177,7 +177,8 @@ class AssayComputation(PragueComputation):  # type: ignore[misc]  # py-evm ships
 
     def fail(self, error: VMError) -> None:
         """End with ``error``: burn the gas left and drop the return data where it says so."""
-        self._error = error.with_traceback(None)  # a traceback would keep every frame alive
+        self._error = error.with_traceback(None)  # traceback and causes keep every frame alive
+        error.__cause__ = error.__context__ = None
         if error.burns_gas:
             self._gas_meter.gas_remaining = 0
         if error.erases_return_data:

@@ -115,7 +115,6 @@ def system_call(
 ) -> Outcome:
     """Run ``target`` as the protocol itself: no fee, no nonce, its own gas (EIP-4788, 7002).
 
-
     The outcome may be an error; whether that matters is the caller's rule.
     """
     state.begin_transaction()
