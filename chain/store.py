@@ -100,9 +100,13 @@ class Store:
             self._lock = _lock_for_writing(path)
         try:
             self._env = _open_environment(path, readonly, map_size)
-            self._tables = self._open_tables(readonly)
-        except BaseException:
+        except StoreError:
             self._unlock()
+            raise
+        try:
+            self._tables = self._open_tables(readonly)
+        except StoreError:
+            self.close()
             raise
 
     def __enter__(self) -> "Store":
@@ -264,19 +268,20 @@ class Store:
 
     def _open_tables(self, readonly: bool) -> dict[str, Any]:
         try:
-            with self._env.begin(write=not readonly) as txn:
+            with self._env.begin() as txn:
                 names = {
                     bytes(key).decode("latin-1") for key in txn.cursor().iternext(values=False)
                 }
-                if names - set(_TABLES):
-                    raise StoreError(f"{self.path} holds a database of another program")
-                tables = {
-                    name: self._env.open_db(name.encode(), txn=txn, create=not readonly)
-                    for name in _TABLES
-                }
-                if not names and not readonly:
+            if names - set(_TABLES):
+                raise StoreError(f"{self.path} holds a database of another program")
+            if names or readonly:
+                tables = {name: self._env.open_db(name.encode(), create=False) for name in _TABLES}
+            else:
+                with self._env.begin(write=True) as txn:  # all tables and the version, or nothing
+                    tables = {name: self._env.open_db(name.encode(), txn) for name in _TABLES}
                     txn.put(b"schema", rlp.encode_uint(SCHEMA_VERSION), db=tables["meta"])
-                self._check_schema(txn.get(b"schema", db=tables["meta"]))
+            with self._env.begin(db=tables["meta"]) as txn:
+                self._check_schema(txn.get(b"schema"))
         except lmdb.Error as error:
             raise StoreError(f"{self.path} holds no complete chain database: {error}") from None
         return tables
