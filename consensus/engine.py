@@ -290,7 +290,7 @@ class Engine:
     async def _wait_for_clock(self, timestamp: float) -> None:
         """Sleep until the local clock shows ``timestamp``; the clock may be set meanwhile."""
         while (left := timestamp - self._chain.clock()) > 0:  # noqa: ASYNC110 - no event: a clock
-            await asyncio.sleep(min(left, 1.0))
+            await asyncio.sleep(min(left, 0.1))
 
     async def _build(self, effect: BuildBlock) -> None:
         await self._wait_for_clock(self._chain.next_timestamp)
