@@ -58,8 +58,11 @@ def float_graph(model: OnnxModel, samples: Mapping[str, Array]) -> FloatGraph:
 def _require_finite(operation: Operation) -> None:
     for item in fields(operation):
         value = getattr(operation, item.name)
-        arrays = (value.value, value.leaf, value.base) if isinstance(value, TreeTable) else (value,)
-        if all(np.isfinite(one).all() for one in arrays if isinstance(one, np.ndarray)):
+        arrays = (value.leaf, value.base) if isinstance(value, TreeTable) else (value,)
+        legal = all(np.isfinite(one).all() for one in arrays if isinstance(one, np.ndarray))
+        if isinstance(value, TreeTable):  # a threshold may be infinite: only missing goes right
+            legal = legal and not np.isnan(value.value).any()
+        if legal:
             continue
         raise CompileError(
             "has weights that are NaN or infinite",

@@ -176,7 +176,7 @@ def _node(
         missing_right = follows_true
     elif mode in _EQUALITY:
         equal, other = (true, false) if mode == "BRANCH_EQ" else (false, true)
-        missing_right = follows_true == (mode == "BRANCH_EQ")
+        missing_right = follows_true and mode == "BRANCH_EQ"  # NaN != value is true anyway
         if stage != "eq":
             below, above = (other, ""), (row, "eq")
         else:

@@ -36,7 +36,7 @@ def breast_cancer() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return np.asarray(data.data, dtype=np.float32), np.asarray(data.target, dtype=np.int64)
 
 
-def test_rows(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def held_out_rows(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Indices of the quarter that the training scripts never show to the model."""
     order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
     return np.sort(order[: int(len(labels) * TEST_SHARE)])

@@ -7,13 +7,13 @@ import numpy as np
 from skl2onnx import to_onnx  # type: ignore[import-untyped]
 from sklearn.ensemble import GradientBoostingClassifier
 
-from tools.demo import BREAST_CANCER_GBT, breast_cancer, test_rows
+from tools.demo import BREAST_CANCER_GBT, breast_cancer, held_out_rows
 
 
 def main() -> None:
     """Train on three quarters, print the accuracy on the rest, export."""
     features, labels = breast_cancer()
-    held_out = test_rows(labels)
+    held_out = held_out_rows(labels)
     kept = np.setdiff1d(np.arange(len(labels)), held_out)
     model = GradientBoostingClassifier(
         n_estimators=60, max_depth=3, learning_rate=0.15, subsample=0.8, random_state=1

@@ -10,7 +10,7 @@ import numpy as np
 import torch  # type: ignore[import-not-found]
 from torch import nn
 
-from tools.demo import DIGITS_CNN, digits, test_rows
+from tools.demo import DIGITS_CNN, digits, held_out_rows
 
 EPOCHS = 60
 BATCH = 64
@@ -63,7 +63,7 @@ def main() -> None:
     torch.manual_seed(1)
     torch.set_num_threads(1)
     images, labels = digits()
-    held_out = test_rows(labels)
+    held_out = held_out_rows(labels)
     kept = np.setdiff1d(np.arange(len(labels)), held_out)
     model = build()
     train(model, torch.from_numpy(images[kept]), torch.from_numpy(labels[kept]))

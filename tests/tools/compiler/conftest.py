@@ -48,7 +48,8 @@ def make_onnx() -> Callable[..., bytes]:
                 for name, value in (constants or {}).items()
             ],
         )
-        opsets = [onnx.helper.make_opsetid("", opset), onnx.helper.make_opsetid("ai.onnx.ml", 3)]
+        versions = {"": opset, "ai.onnx.ml": 3, "com.microsoft": 1}
+        opsets = [onnx.helper.make_opsetid(domain, item) for domain, item in versions.items()]
         model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9)
         inferred = onnx.shape_inference.infer_shapes(model)
         for output in inferred.graph.output:
