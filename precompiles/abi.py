@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Final
 
 from precompiles.errors import PrecompileRevert
-from precompiles.hashing import keccak
+from precompiles.hashing import keccak256
 
 WORD: Final = 32
 INVALID_CALLDATA: Final = "InvalidCalldata()"
@@ -18,12 +18,12 @@ INVALID_CALLDATA: Final = "InvalidCalldata()"
 
 def selector(signature: str) -> bytes:
     """First 4 bytes of keccak256 of a canonical function or error signature."""
-    return keccak(signature.encode("ascii"))[:4]
+    return keccak256(signature.encode("ascii"))[:4]
 
 
 def topic(signature: str) -> bytes:
     """Topic 0 of an event with this canonical signature."""
-    return keccak(signature.encode("ascii"))
+    return keccak256(signature.encode("ascii"))
 
 
 @cache

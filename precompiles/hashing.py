@@ -13,5 +13,3 @@ def keccak256(data: bytes) -> bytes:
 
 EMPTY_HASH: Final = keccak256(b"")
 """keccak256 of no bytes: the code hash of an account without code."""
-
-keccak = keccak256

@@ -13,7 +13,7 @@ from precompiles.context import Call
 from precompiles.dispatch import Function, dispatch, entry_gas, table_of
 from precompiles.errors import PrecompileRevert
 from precompiles.gas import GAS_PER_CALL_BYTE, decimal_gas, gas_for
-from precompiles.hashing import keccak
+from precompiles.hashing import keccak256
 from precompiles.model.types import IntegerModel, Port
 from precompiles.model_records import CALL_WORDS, ModelRecord
 from precompiles.model_store import ModelStore
@@ -75,7 +75,7 @@ class Inference:
         )
         output = self._run(call, model_id, record, data, batch)
         topics = [topic(INFERENCE_EVENT), model_id, call.caller.rjust(32, b"\0")]
-        call.emit(topics, encode(_EVENT_TYPES, (keccak(data), keccak(output), data, output)))
+        call.emit(topics, encode(_EVENT_TYPES, (keccak256(data), keccak256(output), data, output)))
         return (output,)
 
     def _infer_wad(self, call: Call, model_id: bytes, values: list[int]) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from precompiles.context import StateView
 from precompiles.errors import ModelError, PrecompileFault
-from precompiles.hashing import keccak
+from precompiles.hashing import keccak256
 from precompiles.model.codec import decode_model
 from precompiles.runner import Plan, plan_model, run_plan
 
@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 
 def chunk_address(model_id: bytes, index: int) -> bytes:
     """Account that holds chunk ``index``, 20 bytes."""
-    return keccak(_CHUNK_DOMAIN + model_id + index.to_bytes(4, "big"))[12:]
+    return keccak256(_CHUNK_DOMAIN + model_id + index.to_bytes(4, "big"))[12:]
 
 
 def read_model_bytes(view: StateView, model_id: bytes, chunks: int) -> bytes:
@@ -41,7 +41,7 @@ def read_model_bytes(view: StateView, model_id: bytes, chunks: int) -> bytes:
         PrecompileFault: they do not hash to the id, so this node's state is damaged.
     """
     data = b"".join(view.code(chunk_address(model_id, index))[1:] for index in range(chunks))
-    got = keccak(data)
+    got = keccak256(data)
     if got != model_id:
         raise PrecompileFault(
             f"chunks of model 0x{model_id.hex()} hash to 0x{got.hex()}: the database is damaged"
@@ -107,7 +107,7 @@ class ModelStore:
 
     def run(self, plan: Plan, model_id: bytes, data: bytes, batch: int) -> bytes:
         """Outputs of ``batch`` samples in raw border form, of the right length by the caller."""
-        key = (model_id, keccak(data))
+        key = (model_id, keccak256(data))
         cached = self.results.get(key)
         if cached is not None:
             return cached

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from genesis.addresses import MODEL_REGISTRY
 from precompiles.abi import encode, topic
 from precompiles.context import Call, StateView
-from precompiles.hashing import keccak
+from precompiles.hashing import keccak256
 
 WORD_READ: Final = 2_100
 WORD_SET: Final = 22_100
@@ -84,7 +84,7 @@ def emit(
 
 def mapping_slot(key: bytes, slot: int) -> int:
     """Where Solidity keeps ``mapping[key]`` of the mapping at ``slot``; ``key`` has 32 bytes."""
-    return int.from_bytes(keccak(key + slot.to_bytes(32, "big")), "big")
+    return int.from_bytes(keccak256(key + slot.to_bytes(32, "big")), "big")
 
 
 def read_bytes(words: Words, slot: int) -> bytes:
@@ -111,4 +111,4 @@ def write_bytes(call: Call, slot: int, data: bytes) -> None:
 
 
 def _data_slot(slot: int) -> int:
-    return int.from_bytes(keccak(slot.to_bytes(32, "big")), "big")
+    return int.from_bytes(keccak256(slot.to_bytes(32, "big")), "big")

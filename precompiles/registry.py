@@ -12,7 +12,7 @@ from precompiles.context import Call, StateView
 from precompiles.dispatch import Function, dispatch, table_of
 from precompiles.errors import ModelError, PrecompileRevert
 from precompiles.gas import GAS_PER_CALL_BYTE, gas_for
-from precompiles.hashing import keccak
+from precompiles.hashing import keccak256
 from precompiles.model.codec import decode_model
 from precompiles.model.limits import MAX_MODEL_BYTES
 from precompiles.model.types import IntegerModel
@@ -216,7 +216,7 @@ def _publish(call: Call, model_id: bytes) -> tuple[Any, ...]:
     call.charge(publish_gas(record.size))
     codes = [read_code(call, chunk_address(model_id, index)) for index in range(record.chunks)]
     data = b"".join([code[1:] for code in codes])
-    got = keccak(data)
+    got = keccak256(data)
     if got != model_id:
         raise PrecompileRevert("ModelIdMismatch(bytes32,bytes32)", (model_id, got))
     model, record = _proven(data, record)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from precompiles.context import Call
 from precompiles.dispatch import Function
 from precompiles.errors import PrecompileRevert
-from precompiles.hashing import keccak
+from precompiles.hashing import keccak256
 from precompiles.model_records import PUBLISHED, read_record
 from precompiles.priced_state import Words, emit, mapping_slot, priced_words, write_word
 
@@ -55,7 +55,7 @@ class Repository:
 
 def repository_id(creator: bytes, name: str) -> bytes:
     """``keccak256(creator ‖ name)``: 20 bytes and 1 to 64 bytes of ASCII."""
-    return keccak(creator + name.encode("ascii"))
+    return keccak256(creator + name.encode("ascii"))
 
 
 def parse_cid(text: str) -> bytes | None:
@@ -90,7 +90,7 @@ def find_model(words: Words, reference: str) -> bytes | None:
 
 def alias_slot(alias: str) -> int:
     """Slot of an alias's model id; genesis files may set it."""
-    return mapping_slot(keccak(alias.encode("ascii")), ALIASES_SLOT)
+    return mapping_slot(keccak256(alias.encode("ascii")), ALIASES_SLOT)
 
 
 def _referenced(words: Words, reference: str) -> bytes | None:
@@ -148,7 +148,7 @@ def _release_slot(repository: Repository, index: int) -> int:
 
 def _version_slot(repository: Repository, version: str) -> int:
     """One word: index of the release + 1."""
-    return mapping_slot(keccak(version.encode("ascii")), repository.slot + 2)
+    return mapping_slot(keccak256(version.encode("ascii")), repository.slot + 2)
 
 
 def _owned(call: Call, repo: bytes) -> Repository:
@@ -242,7 +242,7 @@ def _set_alias(call: Call, alias: str, model_id: bytes) -> tuple[Any, ...]:
     emit(
         call,
         "AliasSet(bytes32,bytes32,string)",
-        [keccak(alias.encode("ascii")), model_id],
+        [keccak256(alias.encode("ascii")), model_id],
         ("string",),
         (alias,),
     )

@@ -8,7 +8,7 @@ from genesis.addresses import INFERENCE, MODEL_REGISTRY
 from precompiles.abi import arguments_of, decode, encode, encode_revert, selector
 from precompiles.context import Call
 from precompiles.errors import OutOfGas, PrecompileHalt, PrecompileRevert
-from precompiles.hashing import keccak
+from precompiles.hashing import keccak256
 from precompiles.model import operators as op
 from precompiles.model.codec import encode_model
 from precompiles.model.types import (
@@ -142,7 +142,7 @@ class Chain:
 
     def upload(self, data: bytes, chunk_size: int = 64, *, claim: bytes | None = None) -> bytes:
         """Begin and upload; returns the id, which is ``claim`` when the bytes are not its own."""
-        model_id = claim or keccak(data)
+        model_id = claim or keccak256(data)
         begun = self.registry("begin(bytes32,uint32,uint32)", model_id, len(data), chunk_size)
         (chunks,) = begun.values("uint32")
         for index in range(chunks):
@@ -187,7 +187,7 @@ def small_model() -> IntegerModel:
 
 
 SMALL = encode_model(small_model())
-SMALL_ID = keccak(SMALL)
+SMALL_ID = keccak256(SMALL)
 SMALL_ROWS = ([1, 2, 3], [-4, 0, 7])
 SMALL_INPUT = words(DType.S32, [value for row in SMALL_ROWS for value in row])
 SMALL_OUTPUT = words(DType.S64, [24, 2, 27, 11])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from genesis.addresses import INFERENCE, NATIVE
 from precompiles.abi import decode, topic
 from precompiles.errors import PrecompileFault
-from precompiles.hashing import keccak
+from precompiles.hashing import keccak256
 from precompiles.model.codec import decode_model, encode_model
 from precompiles.model.types import Quantization
 from precompiles.model_store import BoundedCache, ModelStore, chunk_address
@@ -123,8 +123,8 @@ def test_infer_and_log(chain: Chain) -> None:
         BOB.rjust(32, b"\0"),
     )
     assert decode(("bytes32", "bytes32", "bytes", "bytes"), data) == (
-        keccak(SMALL_INPUT),
-        keccak(SMALL_OUTPUT),
+        keccak256(SMALL_INPUT),
+        keccak256(SMALL_OUTPUT),
         SMALL_INPUT,
         SMALL_OUTPUT,
     )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from genesis.addresses import MODEL_REGISTRY
 from precompiles.abi import decode, topic
 from precompiles.gas import gas_for
-from precompiles.hashing import keccak
+from precompiles.hashing import keccak256
 from precompiles.model.codec import decode_model
 from precompiles.model.limits import MAX_MODEL_BYTES
 from precompiles.model.types import DType
@@ -70,7 +70,7 @@ def test_upload_and_publish() -> None:
 
 
 def test_the_chunk_address_rule() -> None:
-    expected = keccak(b"\xa1" + SMALL_ID + (5).to_bytes(4, "big"))[12:]
+    expected = keccak256(b"\xa1" + SMALL_ID + (5).to_bytes(4, "big"))[12:]
     assert chunk_address(SMALL_ID, 5) == expected
 
 
@@ -106,7 +106,7 @@ def test_the_record_lies_where_solidity_would_put_it() -> None:
     chain = Chain()
     chain.publish(SMALL, 100)
     slot = mapping_slot(SMALL_ID, MODELS_SLOT)
-    assert slot == int.from_bytes(keccak(SMALL_ID + (1).to_bytes(32, "big")), "big")
+    assert slot == int.from_bytes(keccak256(SMALL_ID + (1).to_bytes(32, "big")), "big")
     word = chain.state.storage(MODEL_REGISTRY, slot)
     assert word & 0xFF == 2
     assert word >> 8 & 0xFFFFFFFF == len(SMALL)
@@ -194,7 +194,7 @@ def test_a_wrong_chunk_is_noticed_when_publishing_and_can_be_replaced() -> None:
     chain = Chain()
     damaged = bytes([SMALL[0] ^ 1]) + SMALL[1:]
     chain.upload(damaged, 64, claim=SMALL_ID)
-    assert refused(chain, PUBLISH, SMALL_ID) == ("ModelIdMismatch", SMALL_ID, keccak(damaged))
+    assert refused(chain, PUBLISH, SMALL_ID) == ("ModelIdMismatch", SMALL_ID, keccak256(damaged))
     repaired = chain.registry(UPLOAD, SMALL_ID, 0, SMALL[:64], caller=BOB)
     assert repaired.values("uint32") == (0,)
     assert chain.registry(PUBLISH, SMALL_ID).error is None

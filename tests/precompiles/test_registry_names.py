@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from genesis.addresses import MODEL_REGISTRY
 from precompiles.abi import decode, topic
-from precompiles.hashing import keccak
+from precompiles.hashing import keccak256
 from precompiles.model.codec import encode_model
 from precompiles.priced_state import free_words
 from precompiles.repositories import (
@@ -36,7 +36,7 @@ DEPRECATE = "setDeprecated(bytes32,uint32,bool)"
 TRANSFER = "transferRepository(bytes32,address)"
 
 OTHER = encode_model(replace(small_model(), inputs=(replace(small_model().inputs[0], name="x"),)))
-OTHER_ID = keccak(OTHER)
+OTHER_ID = keccak256(OTHER)
 REPO = repository_id(ALICE, "digits")
 OWNER = "0x" + ALICE.hex()
 
@@ -67,7 +67,7 @@ def resolved(chain: Chain, reference: str) -> bytes:
 
 
 def test_a_repository_is_named_by_its_creator_for_ever() -> None:
-    assert repository_id(ALICE, "digits") == keccak(ALICE + b"digits")
+    assert repository_id(ALICE, "digits") == keccak256(ALICE + b"digits")
     assert repository_id(BOB, "digits") != REPO
 
 
@@ -132,7 +132,7 @@ def test_events(chain: Chain) -> None:
     assert deprecated[0][1:] == (repo, bytes(32))
     assert decode(("bool",), deprecated[1]) == (True,)
     named = chain.registry(ALIAS, "bafyold", SMALL_ID, caller=AUTHORITY).logs[0]
-    assert named[0][1:] == (keccak(b"bafyold"), SMALL_ID)
+    assert named[0][1:] == (keccak256(b"bafyold"), SMALL_ID)
     assert decode(("string",), named[1]) == ("bafyold",)
 
 
@@ -227,8 +227,8 @@ def test_an_alias_of_genesis_counts_once_its_model_is_published() -> None:
 
 def test_the_cid_of_nothing() -> None:
     cid = "bafkrwigf2jdadbxxem6je7t5wlomoa6a4ualmu6kqittw6723acf3bneoa"
-    assert format_cid(keccak(b"")) == cid
-    assert parse_cid(cid) == keccak(b"")
+    assert format_cid(keccak256(b"")) == cid
+    assert parse_cid(cid) == keccak256(b"")
 
 
 @given(st.binary(min_size=32, max_size=32))
