@@ -22,7 +22,10 @@ def stages(*, hidden: bool = False) -> Iterator[StageProgress]:
         yield _plain()
     else:
         columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
         )
         with Progress(*columns, console=console) as bars:
             yield _bars(bars)

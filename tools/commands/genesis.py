@@ -79,7 +79,6 @@ def new(
 def show(genesis_file: Path, as_json: bool) -> None:
     """Show the genesis hash, the chain id and the first validators of GENESIS_FILE."""
     from chain.genesis_block import genesis_block
-
     from chain.state_reader import StateReader
     from chain.validator_set import read_validators
     from genesis.spec import parse_genesis

@@ -27,6 +27,8 @@ from tools.compiler.lowering import (
 from tools.compiler.program import Operand
 from tools.compiler.quantize import requantize_multipliers
 
+_MAX_UNROLLED = 1 << 24
+
 
 def _image(state: Lowering, x: Operand) -> Operand:
     """(C, H, W) or (C, L) as (H, W, C), H = 1 for (C, L)."""
@@ -122,6 +124,14 @@ def unrolled_weights(operation: Conv) -> Floats:
 
 
 def _wide_conv(operation: Conv, state: Lowering, image: Operand) -> Operand:
+    unrolled = operation.weight.size * operation.group
+    if unrolled > _MAX_UNROLLED:
+        raise refuse(
+            operation,
+            f"unrolls to {unrolled} weights at precision {state.precision}, more than"
+            f" {_MAX_UNROLLED}",
+            "use precision int8, which has a convolution of its own",
+        )
     kernel = (operation.weight.shape[2], operation.weight.shape[3])
     gathered = _windows(
         state, image, kernel, operation.strides, operation.pads, operation.dilations, 0

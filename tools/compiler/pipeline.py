@@ -14,7 +14,7 @@ from precompiles.runner import plan_model
 from tools.compiler.calibrate import Calibration, calibrate
 from tools.compiler.errors import CompileError
 from tools.compiler.front import float_graph
-from tools.compiler.graph import Affine, Array, FloatGraph, Trees, consumers
+from tools.compiler.graph import Affine, Array, Conv, Dense, FloatGraph, Pool, Trees, consumers
 from tools.compiler.lower import lower_graph
 from tools.compiler.lowering import PRECISIONS
 from tools.compiler.onnx_import import OnnxModel, import_onnx
@@ -38,6 +38,7 @@ AUTO_RELATIVE_ERROR = 0.01
 CHEAP_WIDE = 1.5
 """``auto`` takes wide, which is nearly exact, when its call costs at most this times int8's."""
 _STAGES = 4
+_SMALL_WEIGHTS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,20 +89,7 @@ def compile_onnx(
     _check_missing(graph, checked)
     report_progress("calibrate", 2, total)
     calibration = calibrate(model, graph, checked)
-    attempts: list[tuple[Attempt, _Candidate]] = []
-    for index, one in enumerate(wanted):
-        report_progress(f"lower and measure {one}", 3 + index, total)
-        candidate = _candidate(model, graph, calibration, one)
-        attempt = _attempt(candidate)
-        attempts.append((attempt, candidate))
-        if candidate.is_exact:
-            break
-        if attempt.accepted and one == wanted[0] != wanted[-1]:
-            widest = _candidate(model, graph, calibration, wanted[-1])
-            if gas_figures(widest.cost)[0] <= CHEAP_WIDE * attempt.gas:
-                attempts.append((_attempt(widest), widest))
-        if attempt.accepted:
-            break
+    attempts = _attempts(model, graph, calibration, wanted, report_progress)
     chosen, reason = _choose(attempts, precision)
     report_progress("report", total - 1, total)
     operators = compare_operators(graph, calibration, chosen.precision)
@@ -125,6 +113,43 @@ class _Candidate:
     def is_exact(self) -> bool:
         """True when nothing narrower than 32 bits is computed: precision changes nothing."""
         return all(kind.dtype in (DType.S32, DType.S64) for kind in self.model.tensors)
+
+
+def _attempts(
+    model: OnnxModel,
+    graph: FloatGraph,
+    calibration: Calibration,
+    wanted: tuple[str, ...],
+    progress: Progress,
+) -> list[tuple[Attempt, _Candidate]]:
+    """Measure precisions from narrow to wide until one keeps the labels; at least one."""
+    attempts: list[tuple[Attempt, _Candidate]] = []
+    total = _STAGES + len(wanted)
+    for index, one in enumerate(wanted):
+        progress(f"lower and measure {one}", 3 + index, total)
+        try:
+            candidate = _candidate(model, graph, calibration, one)
+        except CompileError:
+            if not attempts:  # wider only makes a model larger; the narrow one stands
+                raise
+            break
+        attempts.append((_attempt(candidate), candidate))
+        if candidate.is_exact or attempts[-1][0].accepted:
+            break
+    first = attempts[0][0]
+    if first.accepted and len(wanted) > 1 and not attempts[0][1].is_exact and _is_small(graph):
+        widest = _candidate(model, graph, calibration, wanted[-1])
+        if gas_figures(widest.cost)[0] <= CHEAP_WIDE * first.gas:
+            attempts.append((_attempt(widest), widest))
+    return attempts
+
+
+def _is_small(graph: FloatGraph) -> bool:
+    """True for dense networks of which the wide form is surely legal and cheap to try."""
+    weights = [item.weight.size for item in graph.operations if isinstance(item, Dense)]
+    return sum(weights) <= _SMALL_WEIGHTS and not any(
+        isinstance(item, Conv | Pool) for item in graph.operations
+    )
 
 
 def _check_missing(graph: FloatGraph, samples: Mapping[str, Array]) -> None:
