@@ -14,14 +14,12 @@ import numpy as np
 from precompiles.binding import Bound, bind
 from precompiles.errors import PrecompileRevert
 from precompiles.kernels.arrays import Array, Exact, exact
+from precompiles.model import prices
 from precompiles.model.checks import NUMPY_TYPES, is_constant
 from precompiles.model.cost import cost_of, last_uses
 from precompiles.model.operands import operands_of
 from precompiles.model.types import CostRecord, IntegerModel, Port
 from precompiles.reference import run_sample
-
-SLICE_BYTES = 64 << 20
-"""Buffers of one slice of a batch; bounds memory, never changes a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def plan_model(model: IntegerModel) -> Plan:
         release = tuple(value for value in dict.fromkeys(tensors) if uses[value] == index)
         steps.append(Step(bind(instruction, model), tensors, instruction.output, release))
     cost = cost_of(model)
-    samples = max(1, SLICE_BYTES // max(1, cost.scratch_bytes_per_sample))
+    samples = max(1, prices.SLICE_BYTES // max(1, cost.scratch_bytes_per_sample))
     return Plan(model, cost, tuple(steps), samples)
 
 

@@ -14,21 +14,26 @@ from precompiles.model.types import CostRecord, IntegerModel, TensorType
 _DEPTHWISE_BELOW = 16
 """A convolution with fewer output channels per group than this runs at the depthwise price."""
 
+_BINARY = (op.Add, op.Mul, op.AddInteger, op.SubInteger, op.MulInteger, op.DivInteger)
+
 
 def cost_of(model: IntegerModel) -> CostRecord:
     """Static upper bound of the work of ``model``, which must be legal in types and shapes."""
-    per_call = prices.CALL + prices.INSTRUCTION * len(model.instructions)
-    per_call += prices.WEIGHT_BYTE * sum(item.type.nbytes for item in model.constants)
+    ports = len(model.inputs) + len(model.outputs)
+    per_slice = prices.INSTRUCTION * len(model.instructions) + prices.PORT * ports
+    per_slice += prices.WEIGHT_BYTE * sum(item.type.nbytes for item in model.constants)
     input_bytes = sum(model.type_of(port.value).nbytes for port in model.inputs)
     output_bytes = sum(model.type_of(port.value).nbytes for port in model.outputs)
+    scratch = scratch_bytes(model)
     per_sample = prices.COPIED_BYTE * (input_bytes + output_bytes)
     per_sample += sum(sample_work(item, model) for item in model.instructions)
+    per_sample += min(per_slice, per_slice * scratch // prices.SLICE_BYTES)
     return CostRecord(
-        gas_per_call=_gas(per_call),
+        gas_per_call=_gas(prices.CALL + per_slice),
         gas_per_sample=_gas(per_sample),
         input_bytes_per_sample=input_bytes,
         output_bytes_per_sample=output_bytes,
-        scratch_bytes_per_sample=scratch_bytes(model),
+        scratch_bytes_per_sample=scratch,
     )
 
 
@@ -78,7 +83,8 @@ def _output(instruction: op.Instruction, model: IntegerModel) -> TensorType:
 
 def _working_bytes(instruction: op.Instruction, model: IntegerModel) -> int:
     """Bound of what the runner allocates beside the output: widened or padded copies."""
-    widened = 8 * _output(instruction, model).elements
+    copies = 3 if isinstance(instruction, _BINARY) else 1
+    widened = 8 * copies * _output(instruction, model).elements
     for value in operands_of(instruction):
         if value >= len(model.constants):
             widened += 8 * model.type_of(value).elements
@@ -118,8 +124,10 @@ def _(instruction: op.Conv, model: IntegerModel) -> int:
         terms = _padded(taps * depth, 4)
         work = instruction.group * _padded(per_group, 16) * terms * prices.MULTIPLY_ADD
     work += instruction.group * taps * (prices.WINDOW_TAP + depth * prices.COPIED_BYTE)
-    image = _padded_image(instruction, model) * prices.COPIED_BYTE
-    return rows * columns * (work + filters * prices.OUTPUT) + image
+    once = _padded_image(instruction, model) * prices.COPIED_BYTE
+    if depth > 1 or instruction.group == 1:
+        once += instruction.group * prices.WINDOW_PASS
+    return rows * columns * (work + filters * prices.OUTPUT) + once
 
 
 @sample_work.register

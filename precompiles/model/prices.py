@@ -13,6 +13,9 @@ MULTIPLY_ADD = 8
 DEPTHWISE_MULTIPLY_ADD = 16
 """One product of a convolution with few channels per group."""
 
+WINDOW_PASS = 350 * SCALE
+"""One group of a gathered convolution, once per sample."""
+
 WINDOW_TAP = 256
 """One position of one convolution window gathered, whatever its channels; one pooling window."""
 
@@ -50,5 +53,12 @@ TREE_VISIT_LARGE = 2048
 INSTRUCTION = 300 * SCALE
 """One instruction, once per call."""
 
+PORT = 100 * SCALE
+"""One input or output, once per call."""
+
 CALL = 3000 * SCALE
 """One call of a model."""
+
+SLICE_BYTES = 64 << 20
+"""Buffers of one slice of a batch. The runner cuts a batch so, and each slice costs what a call
+does, so a sample pays its share of a slice."""

@@ -6,6 +6,7 @@ import pytest
 
 from precompiles.gas import GAS_PER_DECIMAL, decimal_gas, gas_for
 from precompiles.model import operators as op
+from precompiles.model import prices
 from precompiles.model.cost import cost_of
 from precompiles.model.types import Constant, CostRecord, DType, IntegerModel, TensorType
 from precompiles.model.validate import validate_model
@@ -121,3 +122,40 @@ def test_scratch_counts_what_is_alive_at_once() -> None:
     kept = replace(chain, outputs=(*chain.outputs, replace(chain.outputs[0], name="z", value=1)))
     assert cost_of(chain).scratch_bytes_per_sample == cost_of(model).scratch_bytes_per_sample
     assert cost_of(kept).scratch_bytes_per_sample == cost_of(model).scratch_bytes_per_sample + 1000
+
+
+def test_every_group_of_a_gathered_convolution_is_paid_per_sample() -> None:
+    constants = (
+        Constant(TensorType(S8, (1, 1, 2, 512)), b""),
+        Constant(TensorType(S32, (512,)), b""),
+        Constant(TensorType(S32, (512,)), b""),
+    )
+    kinds = TensorType(U8, (1, 1, 1024)), TensorType(U8, (1, 1, 512))
+    geometry = (1, 1), (0, 0, 0, 0), (1, 1), 512, 0
+    conv = op.Conv(3, 0, 1, 2, *geometry, 40, 0, 0, 255, 4)
+    cost = cost_of(single(conv, kinds[:1], kinds[1], constants))
+    assert cost.gas_per_sample * prices.SCALE > 512 * prices.WINDOW_PASS
+
+
+def test_a_sample_that_fills_a_slice_pays_for_the_whole_program() -> None:
+    """Else a batch of large samples would run every small instruction again for nothing."""
+
+    def program(elements: int) -> CostRecord:
+        wide = TensorType(U8, (elements,))
+        model = single(op.Reshape(0, 1), [wide], wide)
+        tiny = TensorType(U8, ())
+        instructions = [op.Reshape(0, 1), op.Slice(1, (0,), (1,), 2), op.Reshape(2, 3)]
+        instructions += [op.Clip(index, 0, 9, index + 1) for index in range(3, 500)]
+        return cost_of(
+            replace(
+                model,
+                outputs=(replace(model.outputs[0], value=500),),
+                tensors=(wide, wide, TensorType(U8, (1,)), *[tiny] * 498),
+                instructions=tuple(instructions),
+            )
+        )
+
+    small, large = program(16), program(8 << 20)
+    assert large.scratch_bytes_per_sample > prices.SLICE_BYTES
+    assert small.gas_per_sample < 1000
+    assert large.gas_per_sample > small.gas_per_call - prices.CALL // prices.SCALE
