@@ -72,16 +72,21 @@ class Validator:
 
 
 def plan(options: DevnetOptions) -> tuple[Validator, ...]:
-    """The validators of a network, the same for equal options."""
+    """The validators of a network: keys from its folder, or the development keys."""
+    folders = [options.folder / f"validator{i}" for i in range(options.validators)]
     return tuple(
         Validator(
             index=i,
-            folder=options.folder / f"validator{i}",
-            key=keys.dev_validator_key(i),
+            folder=folder,
+            key=(
+                keys.load_key(folder / "nodekey")
+                if (folder / "nodekey").exists()
+                else keys.dev_validator_key(i)
+            ),
             http_port=options.http_port + i,
             p2p_port=options.p2p_port + i,
         )
-        for i in range(options.validators)
+        for i, folder in enumerate(folders)
     )
 
 

@@ -1,4 +1,7 @@
-"""Key files: geth's keystore (Web3 Secret Storage v3) and geth's plain node key."""
+"""Key files: geth's keystore (Web3 Secret Storage v3) and geth's plain node key.
+
+eth_account takes half a second to import, so only what encrypts or derives imports it.
+"""
 
 import json
 import os
@@ -6,10 +9,9 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
-from eth_account import Account
-from eth_account.hdaccount import seed_from_mnemonic
-from eth_account.hdaccount.deterministic import HDPath
+from coincurve import PrivateKey
 
+from precompiles.hashing import keccak256
 from tools.errors import KeyFileError
 
 DEV_MNEMONIC = "test test test test test test test test test test test junk"
@@ -19,13 +21,17 @@ DEV_MNEMONIC = "test test test test test test test test test test test junk"
 def address_of(private_key: bytes) -> bytes:
     """20-byte address of a 32-byte secp256k1 key."""
     try:
-        return bytes.fromhex(Account.from_key(private_key).address[2:])
+        point: bytes = PrivateKey(private_key).public_key.format(compressed=False)
     except ValueError as error:
         raise KeyFileError(f"not a secp256k1 private key: {error}") from None
+    return keccak256(point[1:])[12:]
 
 
 def derive_key(mnemonic: str, path: str) -> bytes:
     """Private key (32 bytes) of a BIP-39 mnemonic at a BIP-32 path."""
+    from eth_account.hdaccount import seed_from_mnemonic
+    from eth_account.hdaccount.deterministic import HDPath
+
     return bytes(HDPath(path).derive(seed_from_mnemonic(mnemonic, passphrase="")))
 
 
@@ -41,7 +47,8 @@ def dev_validator_key(index: int) -> bytes:
 
 def new_key() -> bytes:
     """A fresh private key from the operating system's randomness."""
-    return bytes(Account.create().key)
+    secret: bytes = PrivateKey().secret
+    return secret
 
 
 def parse_key(text: str) -> bytes:
@@ -76,6 +83,8 @@ def write_private(path: Path, text: str) -> None:
 
 def save_keystore(folder: Path, key: bytes, password: str) -> Path:
     """Encrypt a key into ``folder`` under geth's file name; returns the path."""
+    from eth_account import Account
+
     address = address_of(key).hex()
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f000Z")
     path = folder / f"UTC--{stamp}--{address}"
@@ -109,6 +118,8 @@ def load_key(path: Path, password: str | None = None) -> bytes:
         raise KeyFileError(f"{path} can be read by others; run: chmod 600 {path}")
     if not text.lstrip().startswith("{"):
         return parse_key(text)
+    from eth_account import Account
+
     if password is None:
         raise KeyFileError(f"{path} is encrypted; give its password with --password FILE")
     try:
