@@ -7,6 +7,7 @@ Every JSON-RPC failure is HTTP 200 with an error object; a body over the limit i
 import ipaddress
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -19,10 +20,7 @@ from rpc.jsonrpc import Methods, answer
 from rpc.methods import method_table
 from rpc.websocket import WebSocketConnection
 
-MAX_BODY_BYTES: Final = 5 * 1024 * 1024
-"""As geth; holds the largest useful transaction (128 KiB) and large state overrides."""
 WS_PING_SECONDS: Final = 20.0
-MAX_WEBSOCKETS: Final = 1_000
 
 _LOG = logging.getLogger("assay.rpc")
 _JSON: Final = "application/json"
@@ -33,20 +31,40 @@ _CORS: Final = {
     "Access-Control-Max-Age": "600",
 }
 
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one server takes.
+
+    Attributes:
+        body_bytes: of one HTTP body or WebSocket message; geth's, and more than the largest
+            transaction (128 KiB) or a call with large overrides needs.
+        websockets: connections at the same time.
+        websocket_queue_bytes: undelivered messages of one WebSocket.
+    """
+
+    body_bytes: int = 5 * 1024 * 1024
+    websockets: int = 1_000
+    websocket_queue_bytes: int = 16 * 1024 * 1024
+
+
 _CONTEXT: Final = web.AppKey("context", NodeContext)
 _METHODS: Final[web.AppKey[Methods]] = web.AppKey("methods", Methods)
+_LIMITS: Final = web.AppKey("limits", Limits)
 _HUB: Final = web.AppKey("hub", Hub)
 _SOCKETS: Final[web.AppKey[set[web.WebSocketResponse]]] = web.AppKey("sockets")
 
 
-def create_app(context: NodeContext) -> web.Application:
+def create_app(context: NodeContext, limits: Limits | None = None) -> web.Application:
     """The application: method table, subscription hub, routes.
 
     The hub follows the head feed from start-up to clean-up of the application.
     """
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_cors])
+    limits = limits or Limits()
+    app = web.Application(client_max_size=limits.body_bytes, middlewares=[_cors])
     hub = Hub(context)
     app[_CONTEXT] = context
+    app[_LIMITS] = limits
     app[_HUB] = hub
     app[_METHODS] = method_table(context, hub)
     app[_SOCKETS] = set()
@@ -108,7 +126,8 @@ async def _post(request: web.Request) -> web.Response:
     try:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        error = RpcError(INVALID_REQUEST, f"request too large: limit {MAX_BODY_BYTES} bytes")
+        limit = request.app[_LIMITS].body_bytes
+        error = RpcError(INVALID_REQUEST, f"request too large: limit {limit} bytes")
         failure = {"jsonrpc": "2.0", "id": None, "error": error.to_json()}
         return web.Response(status=413, body=orjson.dumps(failure), content_type=_JSON)
     reply = await answer(body, request.app[_METHODS].get)
@@ -154,14 +173,16 @@ async def _readiness(request: web.Request) -> web.Response:
 
 
 async def _websocket(request: web.Request) -> web.StreamResponse:
-    sockets = request.app[_SOCKETS]
-    if len(sockets) >= MAX_WEBSOCKETS:
+    sockets, limits = request.app[_SOCKETS], request.app[_LIMITS]
+    if len(sockets) >= limits.websockets:
         return web.Response(status=503, text="too many WebSocket connections\n")
-    socket = web.WebSocketResponse(heartbeat=WS_PING_SECONDS, max_msg_size=MAX_BODY_BYTES)
+    socket = web.WebSocketResponse(heartbeat=WS_PING_SECONDS, max_msg_size=limits.body_bytes)
     await socket.prepare(request)
     sockets.add(socket)
     try:
-        await WebSocketConnection(socket, request.app[_METHODS], request.app[_HUB]).serve()
+        await WebSocketConnection(
+            socket, request.app[_METHODS], request.app[_HUB], limits.websocket_queue_bytes
+        ).serve()
     finally:
         sockets.discard(socket)
     return socket

@@ -45,6 +45,7 @@ class LocalChain:
         node: what the methods use.
         loop: in which the node runs.
         mining: cleared to let transactions wait in the pool.
+        stopping: set to end the node.
     """
 
     url: str
@@ -52,20 +53,19 @@ class LocalChain:
     node: NodeContext
     loop: asyncio.AbstractEventLoop
     mining: asyncio.Event
+    stopping: asyncio.Event
 
     def pause(self) -> None:
         """Stop mining until `resume`."""
-        self._call(self.mining.clear)
+        self.loop.call_soon_threadsafe(self.mining.clear)
 
     def resume(self) -> None:
         """Mine on demand."""
-        self._call(self.mining.set)
+        self.loop.call_soon_threadsafe(self.mining.set)
 
-    def _call(self, function: object) -> None:
-        async def run() -> None:
-            function()  # type: ignore[operator]
-
-        asyncio.run_coroutine_threadsafe(run(), self.loop).result(10)
+    def stop(self) -> None:
+        """End the node."""
+        self.loop.call_soon_threadsafe(self.stopping.set)
 
 
 @contextmanager
@@ -73,11 +73,11 @@ def local_chain(folder: Path, chain_id: int = CHAIN_ID) -> Iterator[LocalChain]:
     """Start a node in a thread; stop it at the end."""
     started: list[LocalChain] = []
     failures: list[BaseException] = []
-    ready, stop = threading.Event(), threading.Event()
+    ready = threading.Event()
 
     def main() -> None:
         try:
-            asyncio.run(_run(folder, chain_id, started, ready, stop))
+            asyncio.run(_run(folder, chain_id, started, ready))
         except BaseException as error:
             failures.append(error)
         finally:
@@ -90,18 +90,15 @@ def local_chain(folder: Path, chain_id: int = CHAIN_ID) -> Iterator[LocalChain]:
         if not failures:
             yield started[0]
     finally:
-        stop.set()
+        if started and thread.is_alive():
+            started[0].stop()
         thread.join(60)
     if failures:
         raise failures[0]
 
 
 async def _run(
-    folder: Path,
-    chain_id: int,
-    started: list[LocalChain],
-    ready: threading.Event,
-    stop: threading.Event,
+    folder: Path, chain_id: int, started: list[LocalChain], ready: threading.Event
 ) -> None:
     spec = new_genesis(
         chain_id=chain_id,
@@ -114,7 +111,7 @@ async def _run(
     executor = await ExecutorClient.start(folder, genesis)
     reader = await ReaderClient.start(folder, genesis)
     store = Store(folder / "chain", readonly=True)
-    feed, news, mining = HeadFeed(), asyncio.Event(), asyncio.Event()
+    feed, news, mining, stopping = HeadFeed(), asyncio.Event(), asyncio.Event(), asyncio.Event()
     mining.set()
     pool = Mempool(spec, store.head(), store.state(store.head()))
 
@@ -131,7 +128,7 @@ async def _run(
     miner = asyncio.create_task(_mine(node, executor, news, mining))
     try:
         await executor.ready()
-        await reader.warm_up()
+        # await reader.warm_up()
         started.append(
             LocalChain(
                 f"http://127.0.0.1:{port}",
@@ -139,11 +136,12 @@ async def _run(
                 node,
                 asyncio.get_running_loop(),
                 mining,
+                stopping,
             )
         )
         ready.set()
-        while not stop.is_set() and not miner.done():
-            await asyncio.sleep(0.05)
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait((stopped, miner), return_when=asyncio.FIRST_COMPLETED)
         if miner.done():
             miner.result()
     finally:
