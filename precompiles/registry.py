@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from precompiles.context import Call, StateView
-from precompiles.dispatch import Function, dispatch, table_of
+from precompiles.dispatch import Function, dispatch, entry_gas, table_of
 from precompiles.errors import ModelError, PrecompileRevert
 from precompiles.gas import GAS_PER_CALL_BYTE, gas_for
 from precompiles.hashing import keccak256
@@ -35,9 +35,12 @@ from precompiles.model_records import (
 from precompiles.model_store import STOP, chunk_address
 from precompiles.priced_state import (
     ACCOUNT_CREATE,
+    ACCOUNT_READ,
+    WORD_CHANGE,
     WORD_READ,
     emit,
     free_words,
+    log_gas,
     priced_words,
     read_code,
     write_bytes,
@@ -123,6 +126,13 @@ def call_registry(call: Call) -> bytes:
 def publish_gas(size: int) -> int:
     """Gas of publishing ``size`` bytes, before storage writes and chunk reads."""
     return PUBLISH + -(-size * PUBLISH_BYTE_NUMERATOR // PUBLISH_BYTE_DENOMINATOR)
+
+
+def upload_gas(calldata_bytes: int, chunk_bytes: int) -> int:
+    """Most that one ``upload`` can take, without the transaction's own cost."""
+    reads = WORD_READ * len(UPLOAD_WORDS) + ACCOUNT_READ
+    writes = ACCOUNT_CREATE + UPLOAD_BYTE * chunk_bytes + WORD_CHANGE + log_gas(3, 32)
+    return entry_gas(calldata_bytes) + reads + writes
 
 
 def _not_found(model_id: bytes) -> PrecompileRevert:
