@@ -14,18 +14,28 @@ from functools import lru_cache
 from typing import Any, Final
 
 from eth.exceptions import Halt, InsufficientFunds, OutOfGas, VMError
+from eth.vm import mnemonics
 from eth.vm.code_stream import CodeStream
+from eth.vm.forks.byzantium.opcodes import ensure_no_static
+from eth.vm.forks.cancun.logic import selfdestruct_eip6780
 from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.prague.opcodes import PRAGUE_OPCODES
+from eth.vm.forks.tangerine_whistle.constants import GAS_SELFDESTRUCT_EIP150
 from eth.vm.gas_meter import GasMeter, allow_negative_refund_strategy
 from eth.vm.logic.invalid import InvalidOpcode
 from eth.vm.memory import Memory
+from eth.vm.opcode import as_opcode
 from eth.vm.stack import Stack
 
 from chain.evm.precompiles import Precompile
 from chain.fees import MAX_INITCODE_SIZE
 
+_SELFDESTRUCT: Final = 0xFF
 _OPCODES: Final = [PRAGUE_OPCODES.get(value) or InvalidOpcode(value) for value in range(256)]
+# py-evm's entry calls warnings.warn, an exception under ``python -W error``
+_OPCODES[_SELFDESTRUCT] = as_opcode(
+    ensure_no_static(selfdestruct_eip6780), mnemonics.SELFDESTRUCT, GAS_SELFDESTRUCT_EIP150
+)
 _PUSH1: Final = 0x60
 _PUSH32: Final = 0x7F
 _JUMPDEST: Final = 0x5B
