@@ -71,6 +71,19 @@ def test_a_block_and_everything_about_it(store: Store) -> None:
     assert all(store.node(digest) == node for digest, node in executed.nodes.items())
 
 
+def test_one_write_transaction_per_block(tmp_path: Path) -> None:
+    def last_transaction() -> int:
+        with lmdb.open(str(tmp_path), max_dbs=20, readonly=True) as environment:
+            return int(environment.info()["last_txnid"])
+
+    with Store(tmp_path) as store:
+        store.write_genesis(*crash_writer.genesis())
+    before = last_transaction()
+    with Store(tmp_path) as store:
+        append(store, 3)
+    assert last_transaction() == before + 3
+
+
 def test_unknown_things(store: Store) -> None:
     nothing = b"\7" * 32
     for read in (store.header, store.block, store.receipts, store.certificate):
