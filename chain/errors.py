@@ -121,6 +121,13 @@ class GasLimitExceeded(InvalidTransaction):
         )
 
 
+class BlockFull(InvalidTransaction):
+    """No bytes left in the block being built; a later one may take the transaction."""
+
+    def __init__(self, size: int, room: int) -> None:
+        super().__init__(f"block is full: {size} bytes, {room} left")
+
+
 class GasCapExceeded(InvalidTransaction):
     """Gas limit above the chain's cap of one transaction (``assay.transactionGasCap``)."""
 

@@ -10,7 +10,13 @@ from functools import cache
 from typing import Any, Final, Protocol
 
 from chain.blocks import MAX_BLOCK_SIZE, Block
-from chain.errors import ExecutionMismatch, ExecutorFault, InvalidBlock, InvalidTransaction
+from chain.errors import (
+    BlockFull,
+    ExecutionMismatch,
+    ExecutorFault,
+    InvalidBlock,
+    InvalidTransaction,
+)
 from chain.evm.fork import AssayComputation, computation_class
 from chain.evm.precompiles import default_natives, precompile_table
 from chain.evm.requests import collect_requests, requests_hash
@@ -95,7 +101,7 @@ def build_block(
         size = len(transaction.raw) + _TRANSACTION_OVERHEAD
         try:
             if size > room:
-                raise InvalidTransaction(f"block is full: {size} bytes, {room} left")
+                raise BlockFull(size, room)
             execution.apply(transaction)
         except InvalidTransaction as error:
             rejected.append((transaction, error))

@@ -10,6 +10,7 @@ from typing import Final
 from chain.blocks import decode_block
 from chain.certificate import CommitCertificate
 from chain.errors import (
+    BlockFull,
     ExecutionMismatch,
     ExecutorFault,
     GasLimitExceeded,
@@ -31,7 +32,7 @@ from precompiles.hashing import keccak256
 KEPT_BLOCKS: Final = 16
 KEPT_TRANSACTIONS: Final = 16_384
 KEPT_EVIDENCE: Final = 32
-_TRANSIENT: Final = (GasLimitExceeded, NonceTooHigh)  # may be mined in a later block
+_TRANSIENT: Final = (BlockFull, GasLimitExceeded, NonceTooHigh)  # may be mined in a later block
 
 
 class Executor:
