@@ -56,6 +56,8 @@ class Client:
         }
         if not fields.keys() & {"gasPrice", "maxFeePerGas"}:
             transaction |= {"maxFeePerGas": 10**11, "maxPriorityFeePerGas": 10**9}
+        if "to" in fields:
+            fields["to"] = bytes.fromhex(fields["to"][2:])
         signed = account.sign_transaction(transaction | fields)
         return "0x" + bytes(signed.raw_transaction).hex()
 
