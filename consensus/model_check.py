@@ -1,4 +1,4 @@
-"""Which model, and whether it says what a certificate claims. Each failure is a VerificationError."""
+"""Which model it is, and whether it says what a certificate claims; else VerificationError."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
