@@ -122,11 +122,11 @@ class Engine:
     @property
     def view(self) -> EngineView:
         """Snapshot for RPC and logs."""
-        state = self._state
-        if state is None:
-            return EngineView(self._chain.height + 1, 0, False, self._execution_seconds)
-        voting = state.voting and not self._chain.diverged
-        return EngineView(state.height.number, state.round, voting, self._execution_seconds)
+        state, number = self._state, self._chain.height + 1
+        voting = state is not None and state.voting and not self._chain.diverged
+        current = state is not None and state.height.number == number
+        round_number = state.round if state is not None and current else 0
+        return EngineView(number, round_number, voting, self._execution_seconds)
 
     @property
     def own_messages(self) -> tuple[tuple[Code, bytes], ...]:

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 TRANSACTION_CODES = frozenset({Code.ANNOUNCE, Code.GET_TRANSACTIONS, Code.TRANSACTIONS})
 DIGESTS_REMEMBERED = 32
+NEVER = 1 << 64
+"""Above every height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +113,13 @@ class ConsensusService:
         self._pool = Pool(self._pool_settings(Network(version, spec.chain_id, genesis_hash)), self)
         penalize = self._pool.penalize
         self._votes = VoteGossip(self._pool)
-        self._syncer = Syncer(self._pool.peers, chain, penalize, self._engine.begin)
+        self._syncer = Syncer(self._pool.peers, chain, penalize, self._on_caught_up)
         self._transactions = TransactionGossip(
             self._pool.peers, chain.mempool, penalize, self._on_added
         )
         chain.on_head = self._on_head
+        self._first_vote = NEVER
+        self._patience: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
 
@@ -136,6 +140,8 @@ class ConsensusService:
 
     async def close(self) -> None:
         """Stop voting, say goodbye to peers, release key and journal."""
+        if self._patience is not None:
+            self._patience.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -271,10 +277,18 @@ class ConsensusService:
         self._on_transaction(transaction)
 
     def _on_head(self, committed: Committed, last: bool) -> None:
-        self._engine.on_head(voting=last)
+        self._engine.on_head(voting=last and self._may_vote())
         self._transactions.on_head()
         if last:
             self._pool.broadcast(Code.STATUS, self._status())
+
+    def _may_vote(self) -> bool:
+        """False until the node knows where the others stand."""
+        return self._chain.height + 1 >= self._first_vote
+
+    def _on_caught_up(self) -> None:
+        if self._may_vote():
+            self._engine.begin()
 
     async def _follow(self) -> None:
         """Hear where the others stand, catch up, then vote and keep following."""
@@ -285,9 +299,26 @@ class ConsensusService:
                     await self._news.wait()
         except TimeoutError:
             log.info("starting with %d peers at block %d", len(self.peers), self._chain.height)
+        start = self._chain.height
         await self._syncer.catch_up()
-        self._engine.begin()
+        if self._signer.last is None and self._chain.height > start:
+            self._abstain()
+        else:
+            self._vote_from_now()
         await self._syncer.run()
+
+    def _abstain(self) -> None:
+        """Let one block pass: a node whose files were wiped may have voted on this one before."""
+        self._first_vote = self._chain.height + 2
+        seconds = 2 * self._chain.spec.assay.request_timeout_ms / 1000
+        log.info("this key has no signing history here: first vote at block %d", self._first_vote)
+        self._engine.on_head(voting=False)
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(seconds, self._vote_from_now)
+
+    def _vote_from_now(self) -> None:
+        self._first_vote = 0
+        self._engine.begin()
 
     def _heard_enough(self) -> bool:
         """Whether enough validators told their height to decide a block with us."""

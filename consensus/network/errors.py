@@ -6,8 +6,10 @@ NetworkError
 └── HandshakeError    the other side was refused, or refused us
 """
 
+from consensus.errors import ConsensusError
 
-class NetworkError(Exception):
+
+class NetworkError(ConsensusError):
     """Base of all network failures; the text is fit for a log line."""
 
 

@@ -121,7 +121,7 @@ class Peer:
             self.ended.set()
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, _EXPECTED):
-                raise result
+                log.error("handling a frame of %s failed", self.name, exc_info=result)
 
     async def _read(
         self,

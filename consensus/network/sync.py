@@ -7,6 +7,7 @@ importer's part. What is here decides whom to ask, for what, and how long to wai
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -38,6 +39,8 @@ GRACE_SECONDS = 0.3
 ANSWER_SECONDS = 10.0
 REPORT_SECONDS = 5.0
 OFFER_SECONDS = 1.0
+MAX_GIFTS = 8
+"""Unasked blocks kept until their turn; sync fetches what is dropped."""
 
 
 class SealedChain(Protocol):
@@ -94,6 +97,7 @@ class Syncer:
         self._requests = 0
         self._answers: dict[int, tuple[bytes, asyncio.Future[BlockRange]]] = {}
         self._offered: dict[bytes, tuple[int, float]] = {}
+        self._gifts: deque[tuple[Peer, SealedBlock]] = deque(maxlen=MAX_GIFTS)
         self.progress: SyncView | None = None
 
     def best_claim(self) -> int:
@@ -131,7 +135,8 @@ class Syncer:
         elif code is Code.GET_BLOCKS:
             peer.send(Code.BLOCKS, encode_block_range(self._serve(decode_block_request(body))))
         elif code is Code.NEW_BLOCK:
-            await self._import(peer, decode_sealed(body), last=True)
+            self._gifts.append((peer, decode_sealed(body)))
+            self._wake.set()
         else:
             self._on_blocks(peer, decode_block_range(body))
 
@@ -140,6 +145,9 @@ class Syncer:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            while self._gifts:
+                peer, sealed = self._gifts.popleft()
+                await self._import(peer, sealed, last=self.best_claim() <= self._chain.height + 1)
             if self.best_claim() == self._chain.height + 1:
                 await asyncio.sleep(GRACE_SECONDS)
             await self.catch_up()
@@ -184,7 +192,7 @@ class Syncer:
             self._claims.pop(peer.node_id, None)
             return False
         if not answer.blocks:
-            log.info("peer %s claims block %d and does not serve it", peer.name, first)
+            log.debug("peer %s claims block %d and does not serve it", peer.name, first)
             self._claims.pop(peer.node_id, None)
             return False
         last = self._chain.height + len(answer.blocks) >= self.best_claim()

@@ -51,6 +51,7 @@ def test_a_late_validator_catches_up_and_votes(
         )
         await reach([late], 8)
         assert "caught up" in caplog.text
+        assert "no signing history here: first vote at block" in caplog.text
         await until(lambda: late.service.voting)
         await until(lambda: late.store.head().coinbase == late.service.address)
         assert late.check_chain()[:8] == nodes[0].check_chain()[:8]
