@@ -151,6 +151,14 @@ def require_free_ports(validators: Sequence[Validator]) -> None:
                     ) from None
 
 
+def compile_kernels() -> None:
+    """Fill the cache of compiled kernels once, before several processes would do it at once."""
+    code = "from precompiles.selftest import self_test; self_test()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)  # noqa: S603
+    if done.returncode:
+        raise ToolError(f"the kernels fail their self-test on this machine: {done.stderr.strip()}")
+
+
 def node_command(
     options: DevnetOptions, validator: Validator, peers: Sequence[Validator]
 ) -> list[str]:

@@ -94,6 +94,8 @@ def devnet(
         with Network(options) as network:
             network_tools.require_free_ports(network.validators)
             new = network_tools.prepare(options, network.validators)
+            if new:
+                network_tools.compile_kernels()
             network.start_all()
             _say(f"{'New' if new else 'Resumed'} network in {datadir}: {validators} validators")
             if not no_demo:
