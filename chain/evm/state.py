@@ -238,6 +238,12 @@ class WorldState:
     def delete_storage(self, address: bytes) -> None:
         """Nothing to do: CREATE2 calls this after the collision check, which includes storage."""
 
+    def replace_storage(self, address: bytes, words: dict[int, int]) -> None:
+        """Make ``words`` the whole storage; for simulations, between transactions only."""
+        nonce, balance, _, code_hash = self._account(address) or _EMPTY
+        self._put(address, (nonce, balance, EMPTY_TRIE_ROOT, code_hash))
+        self._storage[address] = dict(words)
+
     def get_transient_storage(self, address: bytes, slot: int) -> bytes:
         """Transient word as py-evm's stack bytes (EIP-1153); empty when never written."""
         return self._transient.get((address, slot), b"")

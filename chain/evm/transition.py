@@ -6,7 +6,17 @@ py-evm's own executor is not used: it formats debug text, copies headers and rec
 from dataclasses import dataclass
 from typing import Any, Final
 
-from eth.exceptions import Revert
+from eth.exceptions import (
+    FullStack,
+    InsufficientStack,
+    InvalidJumpDestination,
+    OutOfBoundsRead,
+    OutOfGas,
+    ReservedBytesInCode,
+    Revert,
+    VMError,
+    WriteProtection,
+)
 from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
 from eth.vm.message import Message
 
@@ -30,6 +40,16 @@ SYSTEM_CALL_GAS: Final = 30_000_000
 _AUTHORIZATION_REFUND: Final = AUTHORIZATION_GAS - 12_500
 _MAX_REFUND_QUOTIENT: Final = 5
 _NO_RECIPIENT: Final = b""
+_ERROR_TEXTS: Final = {  # geth's
+    Revert: "revert",
+    OutOfGas: "out of gas",
+    InsufficientStack: "stack underflow",
+    FullStack: "stack limit reached 1024",
+    InvalidJumpDestination: "invalid jump destination",
+    OutOfBoundsRead: "return data out of bounds",
+    WriteProtection: "write protection",
+    ReservedBytesInCode: "invalid code: must not begin with 0xef",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +60,7 @@ class Outcome:
         gas_used: charged to the sender: at least the floor, refund subtracted.
         output: return data, or revert data; empty after other errors.
         logs: empty unless it succeeded.
-        error: None, ``"revert"``, or the VM's text of an exceptional halt.
+        error: None, ``"revert"``, or the text of an exceptional halt, such as ``"out of gas"``.
         contract_address: of a transaction without recipient, else None.
     """
 
@@ -201,8 +221,7 @@ def _warm(state: WorldState, transaction: Transaction, created: bytes | None) ->
 
 def _frame(outermost: Any) -> _Frame:
     if outermost.is_error:
-        is_revert = isinstance(outermost.error, Revert)
-        text = "revert" if is_revert else (str(outermost.error) or type(outermost.error).__name__)
+        text = _text(outermost.error)
         return _Frame(outermost.get_gas_remaining(), 0, outermost.output, (), text, ())
     logs = tuple(
         [
@@ -213,6 +232,10 @@ def _frame(outermost: Any) -> _Frame:
     destroyed = tuple(dict.fromkeys(outermost.accounts_to_delete))
     left, refund = outermost.get_gas_remaining(), outermost.gas_refunded
     return _Frame(left, refund, outermost.output, logs, None, destroyed)
+
+
+def _text(error: VMError) -> str:
+    return _ERROR_TEXTS.get(type(error)) or str(error) or type(error).__name__
 
 
 def _authorize(state: WorldState, authorization: Authorization) -> int:
