@@ -79,7 +79,7 @@ def _import_node(scope: Scope, node: OnnxNode) -> None:
     if importer is None:
         raise CompileError(
             "depends on the model's input, and has no integer form there",
-            advice="use an operator that docs/compiler.md lists, or compute it off-chain",
+            advice="use an operator that docs/guide/compiler.md lists, or compute it off-chain",
             node=node.name,
             operator=node.operator,
         )
@@ -89,7 +89,7 @@ def _import_node(scope: Scope, node: OnnxNode) -> None:
 def _unknown(node: OnnxNode) -> CompileError:
     return CompileError(
         "has no integer form yet",
-        advice="replace the layer by a supported one (docs/compiler.md lists them), or compute"
+        advice="replace the layer by a supported one (docs/guide/compiler.md lists them), or compute"
         " this part off-chain and feed its result as an input",
         node=node.name,
         operator=node.operator,

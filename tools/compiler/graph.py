@@ -172,11 +172,12 @@ class Concat(Operation):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Slice(Operation):
-    """``x[starts::steps]`` cut to the shape of ``output``."""
+    """``x[starts::steps]`` cut to the shape of ``output``; ``size`` is its first dimension."""
 
     x: str
     starts: Shape
     steps: Shape
+    size: int
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -208,12 +209,29 @@ class TreeTable:
     base: Floats
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """What a reader of features sees of a model input.
+
+    Attributes:
+        index: input column behind each feature.
+        as_onnx: input rows (N, columns) to feature rows, in the very float operations of ONNX.
+    """
+
+    index: tuple[int, ...]
+    as_onnx: Callable[[Array], Array]
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Trees(Operation):
-    """Sum of the leaves reached plus base; x (F), output (targets)."""
+    """Sum of the leaves reached plus base; output (targets).
+
+    x (F); or, with ``columns``, a model input of which the trees read these columns.
+    """
 
     x: str
     table: TreeTable
+    columns: Columns | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,7 +1,5 @@
 """The float graph at one precision to an integer model."""
 
-from collections.abc import Mapping
-
 from precompiles.model.limits import MAX_PORTS
 from precompiles.model.types import IntegerModel
 from tools.compiler import (  # each registers its operations with ``lower``
@@ -15,7 +13,6 @@ from tools.compiler import (  # each registers its operations with ``lower``
 from tools.compiler.calibrate import Calibration
 from tools.compiler.errors import CompileError
 from tools.compiler.graph import (
-    Affine,
     ArgMax,
     Concat,
     FloatGraph,
@@ -111,32 +108,6 @@ def _lowered(graph: FloatGraph, calibration: Calibration, precision: str) -> Low
     fine = wanted_in_integer_form(graph, precision)
     state = Lowering(graph, calibration.ranges, precision, fine)
     declare_inputs(state, calibration.samples)
-    trees_only = _tree_sources(state)
     for operation in graph.operations:
-        if operation.output in trees_only:
-            continue
         state.define(operation.output, lower(operation, state))
     return state
-
-
-def _tree_sources(state: Lowering) -> frozenset[str]:
-    """Scaled features that only trees read: the trees take the map into their thresholds."""
-    graph = state.graph
-    needed = set(graph.outputs)
-    skipped: set[str] = set()
-    inputs = {name for name, port in state.raw.items() if port.is_integer_form}
-    producers = {item.output: item for item in graph.operations}
-    for operation in reversed(graph.operations):
-        if isinstance(operation, Trees) and _reaches_input(operation.x, producers, inputs):
-            continue
-        if isinstance(operation, Affine) and operation.output not in needed:
-            skipped.add(operation.output)
-            continue
-        needed.update(operands(operation))
-    return frozenset(skipped)
-
-
-def _reaches_input(name: str, producers: Mapping[str, object], inputs: set[str]) -> bool:
-    while isinstance(before := producers.get(name), Affine) and before.as_onnx is not None:
-        name = before.x
-    return name in inputs

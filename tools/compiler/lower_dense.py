@@ -39,6 +39,8 @@ def _(operation: Dense, state: Lowering) -> Operand:
     shifts: tuple[int, ...] = (0,) * operation.weight.shape[0]
     if operation.x in state.features:
         x, shifts = state.features[operation.x]
+    elif x.is_integer_form:
+        x = state.bounded(operation.x)
     x = state.plain(x)
     if not x.is_integer_form:
         x = state.plain(state.activation(operation.x))

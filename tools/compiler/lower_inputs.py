@@ -9,7 +9,6 @@ import numpy as np
 from precompiles.model import operators as op
 from precompiles.model.types import DType, TensorType
 from tools.compiler.graph import (
-    Affine,
     Array,
     Dense,
     Floats,
@@ -66,16 +65,8 @@ def is_tabular(state: Lowering, name: str) -> bool:
 
 
 def feeds_trees(state: Lowering, name: str) -> bool:
-    """True when a tree ensemble reads the input, directly or through per-feature maps."""
-    pending = [name]
-    readers = consumers(state.graph)
-    while pending:
-        for reader in readers.get(pending.pop(), []):
-            if isinstance(reader, Trees):
-                return True
-            if isinstance(reader, Affine):
-                pending.append(reader.output)
-    return False
+    """True when a tree ensemble reads the input."""
+    return any(isinstance(item, Trees) for item in consumers(state.graph).get(name, []))
 
 
 def _declare(state: Lowering, item: GraphInput, values: Floats) -> Operand:

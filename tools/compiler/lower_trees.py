@@ -15,7 +15,7 @@ import numpy as np
 from precompiles.model import operators as op
 from precompiles.model.limits import MAX_TREE_DEPTH
 from precompiles.model.types import DType, TensorType
-from tools.compiler.graph import Affine, Array, Floats, Operation, Trees, TreeTable
+from tools.compiler.graph import Array, Floats, Operation, Trees, TreeTable
 from tools.compiler.lowering import FRACTION_BITS, Lowering, lower, refuse
 from tools.compiler.program import Operand
 from tools.compiler.quantize import ceil_log2, power_of_two, round_half_up
@@ -49,7 +49,7 @@ class _Node:
 
 @lower.register
 def _(operation: Trees, state: Lowering) -> Operand:
-    x, decode = _source(operation, state)
+    x, decode, columns = _source(operation, state)
     nodes, roots, depth = _ordered_nodes(operation)
     if depth > MAX_TREE_DEPTH:
         raise refuse(
@@ -57,10 +57,12 @@ def _(operation: Trees, state: Lowering) -> Operand:
             f"has trees of depth {depth}, at most {MAX_TREE_DEPTH} is legal",
             f"train with max_depth={MAX_TREE_DEPTH} or less",
         )
-    thresholds = _thresholds(x, nodes, decode)
+    thresholds = _thresholds(x, nodes, decode, columns)
     leaves, rows, base, scale = _leaf_table(operation.table)
     targets = leaves.shape[1]
-    feature = [-1 - int(rows[node.leaf]) if node.feature < 0 else node.feature for node in nodes]
+    feature = [
+        -1 - int(rows[node.leaf]) if node.feature < 0 else columns[node.feature] for node in nodes
+    ]
     constant = state.program.constant
     ref = state.program.emit(
         op.TreeEnsemble,
@@ -83,30 +85,27 @@ def _(operation: Trees, state: Lowering) -> Operand:
     return Operand(ref, TensorType(DType.S64, (targets,)), scale, 0, lo, hi)
 
 
-def _source(operation: Trees, state: Lowering) -> tuple[Operand, _Decode]:
-    """The integer operand that trees read, and the float features its codes stand for."""
-    producers = {item.output: item for item in state.graph.operations}
-    maps: list[Callable[[Array], Array]] = []
-    name = operation.x
-    while isinstance(before := producers.get(name), Affine) and before.as_onnx is not None:
-        maps.append(before.as_onnx)
-        name = before.x
-    declared = {item.name: item for item in state.graph.inputs}
-    if name not in declared or name not in state.raw or not state.raw[name].is_integer_form:
-        x = state.integer(operation.x)
-        return x, lambda codes: codes.astype(np.float64) * float(x.scale)
-    x = state.raw[name]
-    dtype = declared[name].dtype if declared[name].dtype.kind == "f" else np.dtype(np.float32)
+def _source(operation: Trees, state: Lowering) -> tuple[Operand, _Decode, tuple[int, ...]]:
+    """The integer operand that trees read, the float features of its codes, their columns."""
+    columns = operation.columns
+    if columns is None or not state.raw[operation.x].is_integer_form:
+        if columns is not None:
+            raise refuse(operation, "shares its input with a large layer", "split the input")
+        x = state.plain(state.integer(operation.x))
+        width = x.type.shape[0]
+        return x, lambda codes: _real(codes, x.scale), tuple(range(width))
+    x = state.raw[operation.x]
+    declared = next(item.dtype for item in state.graph.inputs if item.name == operation.x)
+    dtype = declared if declared.kind == "f" else np.dtype(np.float32)
+    as_onnx = columns.as_onnx
 
     def decode(codes: Array) -> Array:
-        """Input codes (rows, features) as the features that ONNX's trees see."""
-        values: Array = _real(codes, x.scale).astype(dtype)
-        for one in reversed(maps):
-            values = one(values)
+        """Input codes (rows, columns) as the features that ONNX's trees see."""
+        values = as_onnx(_real(codes, x.scale).astype(dtype))
         return values.astype(np.float32) if dtype != np.float64 else values
 
     _require_rising(operation, x, decode)
-    return x, decode
+    return x, decode, columns.index
 
 
 def _real(codes: Array, scale: Fraction) -> Floats:
@@ -190,18 +189,21 @@ def _node(
     return _Node(feature, value, strict, left, left + 1, int(missing_right), row)
 
 
-def _thresholds(x: Operand, nodes: Sequence[_Node], decode: _Decode) -> Array:
+def _thresholds(
+    x: Operand, nodes: Sequence[_Node], decode: _Decode, columns: tuple[int, ...]
+) -> Array:
     """Smallest code that goes right, per node; 0 for leaves."""
     result = np.zeros(len(nodes), dtype=np.int64)
     inner = [index for index, node in enumerate(nodes) if node.feature >= 0]
     for start in range(0, len(inner), _CHUNK):
         chosen = inner[start : start + _CHUNK]
-        result[chosen] = _bisect(x, [nodes[index] for index in chosen], decode)
+        result[chosen] = _bisect(x, [nodes[index] for index in chosen], decode, columns)
     return result
 
 
-def _bisect(x: Operand, nodes: Sequence[_Node], decode: _Decode) -> Array:
+def _bisect(x: Operand, nodes: Sequence[_Node], decode: _Decode, columns: tuple[int, ...]) -> Array:
     features = np.array([node.feature for node in nodes])
+    sources = np.array(columns)[features]
     values = np.array([node.value for node in nodes])
     strict = np.array([node.strict for node in nodes])
     rows = np.arange(len(nodes))
@@ -211,7 +213,7 @@ def _bisect(x: Operand, nodes: Sequence[_Node], decode: _Decode) -> Array:
     codes = np.zeros((len(nodes), *x.type.shape), dtype=np.int64)
     while (low < high).any():
         middle = (low + high) >> 1
-        codes[rows, features] = middle
+        codes[rows, sources] = middle
         seen = decode(codes)[rows, features].astype(np.float64)
         right = np.where(strict, seen > values, seen >= values)
         high = np.where(right, middle, high)

@@ -129,6 +129,22 @@ class Lowering:
             self._forms[key] = to_grid(self, native, Grid(DType.S32, scale))
         return self._forms[key]
 
+    def bounded(self, name: str) -> Operand:
+        """A tensor in integer form whose interval is at most 16 times its calibrated range.
+
+        Intervals are pessimistic (a quotient, a sum of leaves); weights need the bits.
+        """
+        x = self._values[name]
+        if name not in self._ranges:
+            return x
+        reach = Fraction(max(16 * self._ranges[name].magnitude, 2.0**-20)) / x.scale
+        if x.bound < 4 * reach:
+            return x
+        key = ("bounded", x.ref)
+        if key not in self._forms:
+            self._forms[key] = clip(self, x, -reach.__ceil__(), reach.__ceil__())
+        return self._forms[key]
+
     def channels_last(self, x: Operand) -> Operand:
         """Move axis 0 last."""
         if x.channels_last or len(x.type.shape) < 2:

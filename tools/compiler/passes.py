@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tools.compiler.columns import fold_columns
 from tools.compiler.graph import (
     UNBOUNDED,
     Add,
@@ -35,7 +36,14 @@ _Clamped = Dense | Conv | Affine | Add | Mul
 
 def optimise(graph: FloatGraph) -> FloatGraph:
     """Apply every pass, in the order in which they enable each other."""
-    for one in (drop_normalize, fold_affine, fuse_functions, fuse_clamps, merge_moves):
+    for one in (
+        drop_normalize,
+        fold_columns,
+        fold_affine,
+        fuse_functions,
+        fuse_clamps,
+        merge_moves,
+    ):
         graph = _clean(one(graph))
     return graph
 

@@ -14,7 +14,7 @@ from precompiles.runner import plan_model
 from tools.compiler.calibrate import Calibration, calibrate
 from tools.compiler.errors import CompileError
 from tools.compiler.front import float_graph
-from tools.compiler.graph import Affine, Array, Conv, Dense, FloatGraph, Pool, Trees, consumers
+from tools.compiler.graph import Array, Conv, Dense, FloatGraph, Pool, Trees, consumers
 from tools.compiler.lower import lower_graph
 from tools.compiler.lowering import PRECISIONS
 from tools.compiler.onnx_import import OnnxModel, import_onnx
@@ -158,12 +158,8 @@ def _check_missing(graph: FloatGraph, samples: Mapping[str, Array]) -> None:
     for name, values in samples.items():
         if not np.isnan(values.astype(np.float64)).any():
             continue
-        pending = list(readers.get(name, []))
-        while pending:
-            reader = pending.pop()
-            if isinstance(reader, Affine):
-                pending.extend(readers.get(reader.output, []))
-            elif not isinstance(reader, Trees):
+        for reader in readers.get(name, []):
+            if not isinstance(reader, Trees):
                 raise CompileError(
                     f"samples of input {name!r} contain NaN, which {reader.origin[0]} cannot read",
                     advice="fill missing values first; only tree ensembles know them",
@@ -207,6 +203,8 @@ def _attempt(candidate: _Candidate) -> Attempt:
 
 def _choose(attempts: list[tuple[Attempt, _Candidate]], precision: str) -> tuple[_Candidate, str]:
     last, candidate = attempts[-1]
+    if candidate.is_exact and not last.accepted:
+        return candidate, "the widest there is, and yet fewer labels agree than wanted"
     if candidate.is_exact:
         return candidate, "integers on the grid of the features, no narrow activations"
     if precision != "auto":
