@@ -1,7 +1,7 @@
-"""One node without consensus, for tests of the RPC: the real executor, reader, database and pool.
+"""One node for tests of the RPC: real executor, reader, database and pool, no network.
 
-Transactions are mined on demand, with timestamps that may run ahead of the clock. It runs in a
-thread of its own, so that blocking clients can talk to it.
+Its only validator seals every block at once. Transactions are mined on demand, with timestamps that
+may run ahead of the clock. It runs in a thread of its own, so that blocking clients can talk to it.
 """
 
 import asyncio
@@ -11,14 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from coincurve import PrivateKey
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from chain.extra_data import chain_extra_data
+from chain.blocks import decode_block
+from chain.certificate import CommitCertificate
+from chain.extra_data import chain_extra_data, commit_hash
 from chain.head_feed import HeadFeed
 from chain.header import Header
 from chain.mempool import Mempool
-from chain.requests import BlockAttributes, Committed
+from chain.requests import BlockAttributes, BuiltBlock, Committed
 from chain.store import Store
 from chain.transactions import decode_transaction
 from chain.worker_client import ExecutorClient, ReaderClient
@@ -33,7 +36,8 @@ ETHER = 10**18
 ACCOUNTS: list[LocalAccount] = [
     Account.from_key(keccak256(b"rpc test account %d" % i)) for i in range(4)
 ]
-VALIDATOR = b"\x77" * 20
+VALIDATOR_KEY = PrivateKey(keccak256(b"rpc test validator"))
+VALIDATOR = keccak256(VALIDATOR_KEY.public_key.format(compressed=False)[1:])[12:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ async def _run(
     miner = asyncio.create_task(_mine(node, executor, news, mining))
     try:
         await executor.ready()
-        # await reader.warm_up()
+        await reader.warm_up()
         started.append(
             LocalChain(
                 f"http://127.0.0.1:{port}",
@@ -176,7 +180,14 @@ async def _mine_block(node: NodeContext, executor: ExecutorClient) -> Committed 
     built = await executor.build(head.hash, attributes, [tx.raw for tx in waiting])
     for tx_hash, _ in built.rejected:
         node.mempool.discard(tx_hash)
-    return await executor.finalize(built.hash, None)
+    return await executor.finalize(built.hash, _certificate(built))
+
+
+def _certificate(built: BuiltBlock) -> CommitCertificate:
+    """The seal of the only validator."""
+    header = decode_block(built.block_rlp).header
+    seal = VALIDATOR_KEY.sign_recoverable(commit_hash(header, 0), hasher=None)
+    return CommitCertificate(0, (seal,))
 
 
 def block_attributes(spec: GenesisSpec, head: Header) -> BlockAttributes:
