@@ -76,24 +76,37 @@ class Reader:
         return header
 
 
+class Desk:
+    """Requests that wait, and whether one is being served; between the two threads."""
+
+    def __init__(self) -> None:
+        self.requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self.serving = ""
+
+    def is_idle(self) -> bool:
+        """Nothing is served or waits, but for the warm-up, which nobody misses."""
+        return self.requests.empty() and self.serving in ("", "warm_up")
+
+
 def serve(
-    methods: Mapping[str, Callable[..., object]],
-    requests: "queue.SimpleQueue[Request | None]",
-    answer: Callable[[Answer], None],
+    methods: Mapping[str, Callable[..., object]], desk: Desk, answer: Callable[[Answer], None]
 ) -> None:
     """Serve until None arrives; an unexpected error is answered, logged, and ends the process."""
-    while (request := requests.get()) is not None:
+    while (request := desk.requests.get()) is not None:
+        desk.serving = request.method
         try:
-            result = Answer(request.id, methods[request.method](*request.arguments))
+            answer(Answer(request.id, methods[request.method](*request.arguments)))
+        except BrokenPipeError:  # the node is gone; the other thread ends the process
+            return
         except BaseException as error:  # the process entry: every failure becomes an answer
             failure = failure_of(error)
-            answer(Answer(request.id, failure=failure))
             if failure.kind == "fault":
                 _LOG.critical("worker stops: %s", failure.reason, exc_info=error)
+            answer(Answer(request.id, failure=failure))
+            if failure.kind == "fault":
                 logging.shutdown()
                 os._exit(EXIT_FAULT)
-        else:
-            answer(result)
+        desk.serving = ""
 
 
 def main(arguments: list[str]) -> int:
@@ -129,7 +142,7 @@ def _open(spec: GenesisSpec, options: argparse.Namespace) -> Store:
 def _serve_deep(
     spec: GenesisSpec, store: Store, options: argparse.Namespace, channel: IO[bytes]
 ) -> None:
-    requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+    desk = Desk()
 
     def answer(message: Answer) -> None:
         channel.write(pack(message))
@@ -141,19 +154,19 @@ def _serve_deep(
             role = Reader(spec, store)
         else:
             role = Executor(spec, store, options.datadir / "divergence")
-        serve(role.methods(), requests, answer)
+        serve(role.methods(), desk, answer)
 
     threading.stack_size(STACK_BYTES)
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     while (message := read_frame(sys.stdin.buffer)) is not None:
         assert isinstance(message, Request)  # noqa: S101 - our own node wrote it
-        requests.put(message)
-    requests.put(None)
-    thread.join(STOP_SECONDS)
-    store.close()
+        desk.requests.put(message)
+    if not desk.is_idle():
+        desk.requests.put(None)
+        thread.join(STOP_SECONDS)
     logging.shutdown()
-    os._exit(0)  # whatever still runs is a call that nobody waits for
+    os._exit(0)  # a block is written whole or not at all, and nobody waits for the rest
 
 
 def _take_stdout() -> IO[bytes]:

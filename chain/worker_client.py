@@ -257,6 +257,10 @@ class ReaderClient:
         """
         return cls(datadir, genesis_path, processes, timeout_seconds)
 
+    def pids(self) -> set[int]:
+        """Ids of the processes that have been started and not replaced."""
+        return {process.pid for process in self._running}
+
     async def warm_up(self) -> None:
         """Start a process now, so that the first call need not wait for it."""
         await self._ask("warm_up")
@@ -296,8 +300,8 @@ class ReaderClient:
                 raise
             raise CallFailed(f"execution aborted (timeout = {self._timeout:g}s)") from None
         finally:
-            alive = process is not None and not process.failed.done()
-            self._idle.put_nowait(process if alive else None)
+            self._running = {one for one in self._running if not one.failed.done()}
+            self._idle.put_nowait(process if process in self._running else None)
 
     async def _start_one(self) -> WorkerProcess:
         process = await WorkerProcess.start("reader", self._datadir, self._genesis)
