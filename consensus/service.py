@@ -7,7 +7,7 @@ The composition root opens store, executor and mempool, makes one ``ConsensusSer
 import asyncio
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -213,12 +213,22 @@ class ConsensusService:
         """Connected peers in order of node id."""
         return tuple(_view(peer) for _, peer in sorted(self._pool.peers.items()))
 
+    @property
+    def connections(self) -> Mapping[bytes, Peer]:
+        """Connected peers by node id, live."""
+        return self._pool.peers
+
+    @property
+    def own_messages(self) -> tuple[tuple[VoteCode, bytes], ...]:
+        """What this node has said about the height being decided."""
+        return self._engine.own_messages
+
     # What the network reports (PeerHandler).
 
     def on_connect(self, peer: Peer) -> None:
         """Tell a new peer where we stand, what we said at this height, and what waits."""
         peer.send(Code.STATUS, self._status())
-        for code, body in self._engine.own_messages:
+        for code, body in self.own_messages:
             peer.send(Code(code), body)
         self._transactions.on_connect(peer)
 
