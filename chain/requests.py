@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from chain.blocks import Block
 from chain.header import Header
 from chain.receipts import Log, Receipt
-from chain.transactions import AccessList, Transaction
+from chain.transactions import AccessList, Authorization, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,7 @@ class CallRequest:
     max_priority_fee_per_gas: int | None = None
     nonce: int | None = None
     access_list: AccessList = ()
+    authorization_list: tuple[Authorization, ...] = ()
     state_overrides: Mapping[bytes, StateOverride] = field(default_factory=dict)
     block_overrides: BlockOverride = BlockOverride()
 

@@ -168,7 +168,7 @@ class _Simulation:
         return Transaction(
             raw=b"",
             hash=bytes(32),
-            type=2,
+            type=4 if request.authorization_list else 2,
             chain_id=self._chain_id,
             nonce=self._state.get_nonce(request.sender),
             gas_limit=gas_limit,
@@ -179,7 +179,7 @@ class _Simulation:
             max_fee_per_gas=self._fee,
             max_priority_fee_per_gas=self._tip,
             access_list=request.access_list,
-            authorization_list=(),
+            authorization_list=request.authorization_list,
             v=0,
             y_parity=0,
             r=0,
