@@ -1,4 +1,4 @@
-"""Runs official ``blockchain_tests`` fixtures of Prague on chain.evm, with mainnet's block rules."""
+"""Runs official ``blockchain_tests`` fixtures of Prague on chain.evm, mainnet rules around it."""
 
 from collections.abc import Iterator
 from pathlib import Path
