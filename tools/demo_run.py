@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from consensus.inference_certificate import Check
 from genesis.predeploys import artifact
 from precompiles.abi import arguments_of, decode, encode, selector
 from precompiles.hashing import keccak256
@@ -15,7 +16,7 @@ from tools.client import Client, Sender, bytes_of, eth_call, hex_of, poll
 from tools.devnet import Validator
 from tools.errors import ToolError
 from tools.register import publish_model
-from tools.verify import Check, verify_file
+from tools.verify import verify_file
 
 Progress = Callable[[str, int, int], None]
 

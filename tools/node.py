@@ -128,6 +128,8 @@ async def _running(
         stack.push_async_callback(runner.cleanup)
         log.info("JSON-RPC on http://%s:%d", options.http_host, options.http_port)
         await executor.ready()
+        blocks = asyncio.create_task(_log_blocks(feed))
+        stack.callback(blocks.cancel)
         await service.start()
         log.info(
             "node 0x%s on %s, chain %d, block %d",
@@ -135,6 +137,19 @@ async def _running(
         )  # fmt: skip
         await reader.warm_up()
         yield service, executor
+
+
+async def _log_blocks(feed: HeadFeed) -> None:
+    """One line per block."""
+    async for committed in feed.follow():
+        header = committed.header
+        log.info(
+            "Imported block number=%d hash=0x%s txs=%d mgas=%.3f",
+            header.number,
+            header.hash.hex()[:16],
+            len(committed.transactions),
+            header.gas_used / 1e6,
+        )
 
 
 def _settings(options: NodeOptions) -> ServiceSettings:
