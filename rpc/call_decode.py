@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from chain.requests import BlockOverride, CallRequest, StateOverride
-from chain.transactions import AccessList
+from chain.transactions import AccessList, Authorization
 from rpc import decode
 from rpc.decode import Decoder, Fields, T
 from rpc.errors import InvalidParams
@@ -47,6 +47,7 @@ def call_request(
         max_priority_fee_per_gas=tip,
         nonce=_optional(fields, "nonce", decode.uint64),
         access_list=_optional(fields, "accessList", access_list) or (),
+        authorization_list=_optional(fields, "authorizationList", authorization_list) or (),
         state_overrides={} if state_overrides is None else _state_overrides(state_overrides),
         block_overrides=(
             BlockOverride() if block_overrides is None else _block_override(block_overrides)
@@ -67,6 +68,24 @@ def access_list(value: object) -> AccessList:
             )
         )
     return tuple(entries)
+
+
+def authorization_list(value: object) -> tuple[Authorization, ...]:
+    """EIP-7702 authorizations; a signature that is not there recovers nobody and is skipped."""
+    found = []
+    for item in decode.sequence(value):
+        fields = decode.mapping(item)
+        numbers = {
+            name: _optional(fields, key, decode.quantity) or 0
+            for name, key in (("chain_id", "chainId"), ("nonce", "nonce"), ("r", "r"), ("s", "s"))
+        }
+        parity = _optional(fields, "yParity", decode.quantity)
+        if parity is None:
+            parity = (_optional(fields, "v", decode.quantity) or 27) - 27
+        found.append(
+            Authorization(address=decode.address(fields.get("address")), y_parity=parity, **numbers)
+        )
+    return tuple(found)
 
 
 def _optional(fields: Fields, name: str, decoder: Decoder[T]) -> T | None:

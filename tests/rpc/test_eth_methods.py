@@ -144,13 +144,24 @@ def test_delegation(rpc: Client) -> None:
     authorization = signer.sign_authorization(
         {"chainId": 31337, "address": "0x" + "a1" * 20, "nonce": 0}
     )
+    plain = {"from": SENDER.address, "to": signer.address}
+    listed = {
+        "chainId": hex(31337),
+        "address": "0x" + "a1" * 20,
+        "nonce": "0x0",
+        "yParity": hex(authorization.y_parity),
+        "r": hex(authorization.r),
+        "s": hex(authorization.s),
+    }
+    assert rpc("eth_estimateGas", plain) == hex(21_000)
+    gas = int(rpc("eth_estimateGas", plain | {"authorizationList": [listed]}), 16)
+    assert gas >= 46_000
     receipt = rpc.send(
-        SENDER, to=signer.address, authorizationList=[authorization], gas=100_000, type=4
+        SENDER, to=signer.address, authorizationList=[authorization], gas=gas, type=4
     )
+    assert receipt["status"] == "0x1"
     found = rpc("eth_getTransactionByHash", receipt["transactionHash"])
-    (listed,) = found["authorizationList"]
-    assert listed["address"] == "0x" + "a1" * 20
-    assert int(listed["r"], 16) == authorization.r
+    assert found["authorizationList"] == [listed]
     assert rpc("eth_getCode", signer.address, "latest") == "0xef0100" + "a1" * 20
 
 
