@@ -60,7 +60,8 @@ def test_a_fetched_certificate_verifies(tmp_path: Path) -> None:
         assert check_certificate(fetched, chain.spec)[-1].name == "execution"
         with pytest.raises(ToolError, match=r"answered with the certificate of 0x"):
             fetch_certificate(url, "0x" + "ab" * 32)
-    for answer in (None, [], {"format": "assay-inference-certificate", "version": 9}):
+    answers: list[object] = [None, [], {"format": "assay-inference-certificate", "version": 9}]
+    for answer in answers:
         with node(answer) as url, pytest.raises(ToolError, match="answered with no certificate"):
             fetch_certificate(url, text)
 
