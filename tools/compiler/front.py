@@ -89,8 +89,8 @@ def _import_node(scope: Scope, node: OnnxNode) -> None:
 def _unknown(node: OnnxNode) -> CompileError:
     return CompileError(
         "has no integer form yet",
-        advice="replace the layer by a supported one (docs/guide/compiler.md lists them), or compute"
-        " this part off-chain and feed its result as an input",
+        advice="replace the layer by one that docs/guide/compiler.md lists, or compute this part"
+        " off-chain and feed its result as an input",
         node=node.name,
         operator=node.operator,
     )

@@ -15,10 +15,12 @@ from tools.compiler.lowering import (
     lower,
     on_grid,
     refuse,
+    to_grid,
 )
 from tools.compiler.program import Operand
 from tools.compiler.quantize import (
     MAX_SHIFT,
+    SUM_LIMIT,
     Grid,
     ceil_log2,
     power_of_two,
@@ -52,9 +54,18 @@ def matmul(
     state: Lowering, operation: Operation, x: Operand, weight: Floats, bias: Floats, clamp: Bounds
 ) -> Operand:
     """``x @ weight + bias`` on the last axis, in the operator that x's form asks for."""
+    if x.type.dtype is DType.S16 and not _fits_narrow_weights(x, weight):
+        x = to_grid(state, x, Grid(DType.S32, x.scale))
     if x.is_integer_form:
         return _linear(state, operation, x, weight, bias, clamp)
     return _gemm(state, operation, x, weight, bias, clamp)
+
+
+def _fits_narrow_weights(x: Operand, weight: Floats) -> bool:
+    """True when s8 weights keep their bits although sums of s16 products must fit 31."""
+    largest = np.abs(weight).max(axis=0)
+    sums = np.abs(weight).sum(axis=0) * max(x.bound, abs(x.lo), abs(x.hi))
+    return bool((sums / SUM_LIMIT <= largest / 127).all())
 
 
 def _gemm(

@@ -30,6 +30,7 @@ from tools.compiler.program import Operand
 from tools.compiler.quantize import (
     Grid,
     activation_grid,
+    ceil_log2,
     quantize_array,
     quantize_value,
     requantize_multipliers,
@@ -38,6 +39,7 @@ from tools.compiler.quantize import (
 )
 
 _CONSTANT_BITS = 24
+_WIDE_PRODUCT = 1 << 33
 
 
 def _aligned(state: Lowering, a: Operand, b: Operand) -> tuple[Operand, Operand]:
@@ -95,19 +97,22 @@ def _(operation: Mul, state: Lowering) -> Operand:
     a, b = _aligned(state, state.activation(operation.a), state.activation(operation.b))
     shape = np.broadcast_shapes(a.type.shape, b.type.shape)
     grid = state.result_grid(operation.output)
-    ref, bounds = _emit_mul(state, operation, a, b, shape, grid, operation.clamp)
-    return on_grid(ref, shape, grid, bounds, channels_last=a.channels_last)
+    return _emit_mul(state, operation, (a, b), shape, grid, operation.clamp)
 
 
 def _emit_mul(
     state: Lowering,
     operation: Operation,
-    a: Operand,
-    b: Operand,
+    operands: tuple[Operand, Operand],
     shape: Shape,
     grid: Grid,
     clamp: Bounds,
-) -> tuple[int, tuple[int, int]]:
+) -> Operand:
+    """Product on the grid; of wide operands on the next grid that a bare shift reaches exactly."""
+    a, b = operands
+    if grid.dtype is DType.S32 and a.bound * b.bound >= _WIDE_PRODUCT:
+        product = a.scale * b.scale
+        grid = Grid(DType.S32, product * (1 << max(1, ceil_log2(grid.scale / product))))
     try:
         multipliers, shift = requantize_multipliers(
             [a.scale * b.scale / grid.scale], a.bound * b.bound
@@ -129,7 +134,7 @@ def _emit_mul(
         lo=lo,
         hi=hi,
     )
-    return ref, (lo, hi)
+    return on_grid(ref, shape, grid, (lo, hi), channels_last=a.channels_last)
 
 
 def _constant_operand(state: Lowering, values: Floats, x: Operand) -> Operand:
@@ -159,8 +164,7 @@ def _(operation: Affine, state: Lowering) -> Operand:
         middle = grid if bare else _product_grid(x, operation.scale)
         factor = _constant_operand(state, operation.scale, x)
         clamp = operation.clamp if bare else UNBOUNDED
-        ref, bounds = _emit_mul(state, operation, x, factor, shape, middle, clamp)
-        scaled = on_grid(ref, shape, middle, bounds, channels_last=x.channels_last)
+        scaled = _emit_mul(state, operation, (x, factor), shape, middle, clamp)
     if bare:
         return scaled
     offset = _constant_operand(state, operation.offset, x)

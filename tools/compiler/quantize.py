@@ -15,9 +15,12 @@ from tools.compiler.graph import Array, Floats
 
 MAX_SHIFT = 62
 PRODUCT_LIMIT = 1 << 62
+SUM_LIMIT = 1 << 29
+"""Largest sum of ``|x * w|``, and largest ``|bias|``, that weight scales are chosen for."""
 _MULTIPLIER_LIMIT = 1 << 31
 _MANTISSA_BITS = 24
 _MAX_CODES = 256
+_SMALLEST_SPAN = 2.0**-60
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,10 @@ def activation_grid(low: float, high: float, dtype: DType) -> Grid:
     sums and rescales of it stay exact.
     """
     low, high = min(low, 0.0), max(high, 0.0)
-    if high - low < 2.0**-30:
-        high = low + 2.0**-30
+    if low == high:  # always zero
+        high = 1.0
+    elif high - low < _SMALLEST_SPAN:
+        high = low + _SMALLEST_SPAN
     if dtype is DType.U8:
         scale = round_scale((high - low) / 255)
         zero_point = min(max(round_half_up(-Fraction(low) / scale), 0), 255)
@@ -167,13 +172,12 @@ def weight_scales(weight: Floats, bias: Floats, x_scale: Fraction, x_bound: int)
     """
     largest = np.abs(weight).max(axis=0)
     sums = np.abs(weight).sum(axis=0)
-    half = float(1 << 29)
     floor = max(float(largest.max()) / 127, 2.0**-40) * 2.0**-14
     scales = []
     for channel in range(weight.shape[1]):
         by_weight = float(largest[channel]) / 127
-        by_sum = float(sums[channel]) * x_bound / half
-        by_bias = abs(float(bias[channel])) / (float(x_scale) * half)
+        by_sum = float(sums[channel]) * x_bound / SUM_LIMIT
+        by_bias = abs(float(bias[channel])) / (float(x_scale) * SUM_LIMIT)
         scales.append(round_scale(max(by_weight, by_sum, by_bias, floor)))
     return scales
 
