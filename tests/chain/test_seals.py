@@ -1,10 +1,15 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.certificate import CommitCertificate
+from chain.certificate import CommitCertificate, decode_certificate
 from chain.errors import InvalidSeal
-from chain.extra_data import commit_hash
+from chain.extra_data import commit_hash, parse_extra_data, sealed_extra_data, unseal
+from chain.header import decode_header
 from chain.seals import quorum, seal_author, verify_certificate
 from chain.signatures import ORDER
 from tests.chain import records
@@ -84,3 +89,29 @@ def test_malformed_seals() -> None:
     ]:
         with pytest.raises(InvalidSeal, match=text):
             seal_author(digest, bad)
+
+
+def test_vectors() -> None:
+    """The contract for a second implementation: docs/spec/header-and-seals.md."""
+    file = Path(__file__).parents[1] / "vectors" / "header-and-seals.json"
+    vectors = json.loads(file.read_text())
+    header = decode_header(unhex(vectors["chain"]["rlp"]))
+    assert header.hash == unhex(vectors["chain"]["hash"])
+    assert header.extra_data == unhex(vectors["chain"]["extraData"])
+    assert parse_extra_data(header.extra_data).vanity == unhex(vectors["vanity"])
+    for vector in vectors["rounds"]:
+        certificate = decode_certificate(unhex(vector["certificate"]))
+        digest = unhex(vector["commitHash"])
+        assert commit_hash(header, vector["round"]) == digest
+        assert certificate.round == vector["round"]
+        assert certificate.seals == tuple(unhex(seal) for seal in vector["seals"])
+        authors = [unhex(author) for author in vector["authors"]]
+        assert [seal_author(digest, seal) for seal in certificate.seals] == authors
+        sealed = sealed_extra_data(header, certificate)
+        assert sealed == unhex(vector["sealedExtraData"])
+        assert unseal(replace(header, extra_data=sealed)) == (header, certificate)
+        verify_certificate(header, certificate, authors)
+
+
+def unhex(text: str) -> bytes:
+    return bytes.fromhex(text[2:])
