@@ -12,8 +12,8 @@ import solc from "solc";
 const here = dirname(fileURLToPath(import.meta.url));
 const flag = process.argv.indexOf("--out");
 const out = flag > 0 ? process.argv[flag + 1] : join(here, "..", "genesis", "artifacts");
+const testOut = flag > 0 ? join(out, "test") : join(here, "..", "tests", "contracts", "artifacts");
 
-// Interfaces and libraries have no code worth keeping; their ABI is kept all the same.
 const settings = {
   optimizer: { enabled: true, runs: 200 },
   evmVersion: "prague",
@@ -38,6 +38,7 @@ for (const message of messages) console.error(message.formattedMessage);
 if (messages.length > 0) process.exit(1); // warnings too
 
 mkdirSync(out, { recursive: true });
+mkdirSync(testOut, { recursive: true });
 for (const [source, contracts] of Object.entries(output.contracts)) {
   for (const [name, contract] of Object.entries(contracts)) {
     const artifact = {
@@ -48,6 +49,7 @@ for (const [source, contracts] of Object.entries(output.contracts)) {
       bytecode: "0x" + contract.evm.bytecode.object,
       deployedBytecode: "0x" + contract.evm.deployedBytecode.object,
     };
-    writeFileSync(join(out, `${name}.json`), JSON.stringify(artifact, null, 1) + "\n");
+    const folder = source.startsWith("test/") ? testOut : out;
+    writeFileSync(join(folder, `${name}.json`), JSON.stringify(artifact, null, 1) + "\n");
   }
 }
