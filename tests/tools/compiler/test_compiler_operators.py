@@ -325,6 +325,48 @@ def test_clip_prelu_power_min_max(make_onnx: Callable[..., bytes]) -> None:
     check(make_onnx(nodes, {"x": [6]}, constants), normal(150, 6))
 
 
+def test_one_probability_without_an_axis(make_onnx: Callable[..., bytes]) -> None:
+    nodes = [
+        make_node("MatMul", ["x", "w"], ["h"]),
+        make_node("Squeeze", ["h", "one"], ["s"]),
+        make_node("Sigmoid", ["s"], ["y"]),
+    ]
+    data = make_onnx(nodes, {"x": [5]}, {"w": normal(5, 1), "one": np.array([1])})
+    compiled = compile_onnx(data, normal(100, 5))
+    assert compiled.report.outputs[0].shape == ()
+    assert compiled.report.agreement == 1.0
+    assert compiled.report.max_abs_error < 5e-6
+
+
+def test_long_rows_keep_their_weights_at_int16(make_onnx: Callable[..., bytes]) -> None:
+    nodes = [
+        make_node("MatMul", ["x", "w"], ["h"]),
+        make_node("Relu", ["h"], ["r"]),
+        make_node("MatMul", ["r", "v"], ["y"]),
+    ]
+    constants = {"w": normal(3000, 100) * 0.02, "v": normal(100, 4) * 0.1}
+    data = make_onnx(nodes, {"x": [3000]}, constants)
+    report = compile_onnx(data, normal(40, 3000), precision="int16").report
+    assert report.max_abs_error <= 0.01 * report.outputs[0].spread
+
+
+def test_ratios_of_tensors_and_weights_of_zero(make_onnx: Callable[..., bytes]) -> None:
+    nodes = [
+        make_node("MatMul", ["x", "w"], ["h"]),
+        make_node("Exp", ["h"], ["e"]),
+        make_node("ReduceSum", ["e", "one"], ["s"]),
+        make_node("Div", ["e", "s"], ["q"]),
+        make_node("MatMul", ["q", "zero"], ["z"]),
+        make_node("Add", ["q", "z"], ["y"]),
+    ]
+    constants = {
+        "w": normal(5, 4) * 0.3,
+        "one": np.array([1]),
+        "zero": np.zeros((4, 4), dtype=np.float32),
+    }
+    check(make_onnx(nodes, {"x": [5]}, constants), normal(60, 5))
+
+
 def test_whole_number_input(make_onnx: Callable[..., bytes]) -> None:
     nodes = [
         make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),

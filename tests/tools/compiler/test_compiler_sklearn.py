@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
@@ -20,8 +21,11 @@ from sklearn.ensemble import (
     GradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
+    StackingClassifier,
 )
+from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -105,6 +109,47 @@ CLASSIFIERS = {
         "digits",
         2e-6,
     ),
+    "chosen columns": (
+        make_pipeline(SelectKBest(k=10), StandardScaler(), LogisticRegression()),
+        "cancer",
+        1e-5,
+    ),
+    "column transformer before a linear model": (
+        make_pipeline(
+            ColumnTransformer(
+                [("a", StandardScaler(), [0, 5, 2]), ("b", MinMaxScaler(), [7, 9, 3])]
+            ),
+            LogisticRegression(),
+        ),
+        "cancer",
+        1e-5,
+    ),
+    "column transformer before trees": (
+        make_pipeline(
+            ColumnTransformer(
+                [("a", StandardScaler(), [0, 5, 2]), ("b", MinMaxScaler(), [7, 9, 3])]
+            ),
+            GradientBoostingClassifier(n_estimators=20, random_state=0),
+        ),
+        "cancer",
+        2e-6,
+    ),
+    "trees on principal components": (
+        make_pipeline(PCA(5), GradientBoostingClassifier(n_estimators=10, random_state=0)),
+        "cancer",
+        2e-6,
+    ),
+    "stacked": (
+        StackingClassifier(
+            [
+                ("linear", LogisticRegression(max_iter=300)),
+                ("tree", DecisionTreeClassifier(max_depth=3, random_state=0)),
+            ]
+        ),
+        "iris",
+        1e-5,
+    ),
+    "one against the rest": (OneVsRestClassifier(LogisticRegression()), "iris", 1e-3),
     "scaled forest": (
         make_pipeline(StandardScaler(), RandomForestClassifier(21, random_state=0)),
         "blobs",
