@@ -31,7 +31,11 @@ scales = st.tuples(st.integers(1, 2**64 - 1), st.integers(1, 2**64 - 1)) | st.tu
     st.integers(1, 99), st.integers(1, 99)
 )
 zeros = st.integers(-(2**63), 2**63 - 1) | st.integers(-200, 200)
-wads = st.integers(MISSING, 2**127 - 1) | st.integers(-9 * ETHER, 9 * ETHER) | st.just(MISSING)
+wads = st.one_of(
+    st.integers(MISSING, 2**127 - 1),
+    st.integers(-9 * ETHER, 9 * ETHER),
+    st.sampled_from([MISSING, MISSING + 1, 2**127 - 1]),  # missing, and both saturations
+)
 fast = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
