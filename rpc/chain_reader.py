@@ -4,10 +4,11 @@ Every block of this chain is final when it is committed: ``latest``, ``pending``
 ``finalized`` all mean the head.
 """
 
+import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, ParamSpec, TypeVar
 
 from chain.blocks import Block
 from chain.header import Header
@@ -20,7 +21,11 @@ from rpc.errors import SERVER_ERROR, InvalidParams, RpcError
 CACHED_BLOCKS: Final = 16
 """Receipts of one block are mostly asked for at once, by every sender; decoding takes 10 ms."""
 
+BACKGROUND_JOBS: Final = 2
+"""Scans at the same time; more would only take turns and slow the event loop."""
+
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class _Cache(Generic[T]):
@@ -52,6 +57,12 @@ class ChainReader:
         self.store = store
         self._blocks = _Cache(store.block)
         self._receipts = _Cache(store.receipts)
+        self._background = asyncio.Semaphore(BACKGROUND_JOBS)
+
+    async def background(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a long read in a thread; it waits while `BACKGROUND_JOBS` others run."""
+        async with self._background:
+            return await asyncio.to_thread(function, *args, **kwargs)
 
     def head(self) -> Header:
         """Header of the newest block."""

@@ -3,11 +3,10 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from chain.worker_client import ReaderClient
-
 from chain.head_feed import HeadFeed
 from chain.mempool import Mempool
 from chain.store import Store
+from chain.worker_client import ReaderClient
 from consensus.view import ConsensusView
 from genesis.spec import GenesisSpec
 from rpc.chain_reader import ChainReader
@@ -28,6 +27,7 @@ class NodeContext:
         consensus: None where nobody votes (a chain that is only read).
         version: ``assay/v0.1.0/linux-x86_64/python3.11``.
         endpoint: ``host:port`` of the network listener, or the empty string.
+        dev: a development chain: the methods of ``rpc.methods.dev`` exist.
         chain: cached reads over ``store``.
     """
 
@@ -40,6 +40,7 @@ class NodeContext:
     consensus: ConsensusView | None
     version: str
     endpoint: str = ""
+    dev: bool = False
     chain: ChainReader = field(init=False)
 
     def __post_init__(self) -> None:

@@ -53,7 +53,7 @@ class ModelIndex:
         async with self._scanning:
             while (head := self._chain.head().number) >= self._next:
                 last = min(head, self._next + MAX_BLOCKS - 1)
-                logs, reached = await asyncio.to_thread(
+                logs, reached = await self._chain.background(
                     scan, self._chain, self._query, self._next, last
                 )
                 self._models += [

@@ -4,6 +4,7 @@ from rpc.context import NodeContext
 from rpc.hub import Hub
 from rpc.jsonrpc import Methods
 from rpc.methods import (
+    dev,
     eth_blocks,
     eth_call,
     eth_logs,
@@ -19,6 +20,7 @@ from rpc.methods import (
 def method_table(node: NodeContext, hub: Hub) -> Methods:
     """Every method of this node by name. What is not here answers -32601."""
     return {
+        **(dev.table(node) if node.dev else {}),
         **eth_blocks.table(node),
         **eth_state.table(node),
         **eth_call.table(node),

@@ -1,6 +1,5 @@
 """``eth_``: blocks, transactions, receipts, fees. Read in the node process; no EVM is needed."""
 
-import asyncio
 from functools import partial
 from typing import Final
 
@@ -187,7 +186,7 @@ async def _fee_history(node: NodeContext, params: Params) -> Json:
     count = argument(params, 0, decode.uint64)
     newest = node.chain.number(argument(params, 1, decode.block_tag))
     percentiles = argument(params, 2, _percentiles, ())
-    return await asyncio.to_thread(fee_history, node.chain, count, newest, percentiles)
+    return await node.chain.background(fee_history, node.chain, count, newest, percentiles)
 
 
 def _percentiles(value: object) -> tuple[float, ...]:

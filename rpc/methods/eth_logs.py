@@ -1,6 +1,5 @@
 """``eth_``: logs and polling filters."""
 
-import asyncio
 from functools import partial
 
 from rpc import decode, encode
@@ -44,7 +43,7 @@ async def _get_logs(node: NodeContext, params: Params) -> list[Json]:
         header = node.store.header(decode.hash32(criteria["blockHash"]))
         if header is None:
             raise RpcError(SERVER_ERROR, "unknown block")
-        found = await asyncio.to_thread(scan_block, node.chain, query, header.hash)
+        found = await node.chain.background(scan_block, node.chain, query, header.hash)
         return _encode(found)
     head = node.store.head().number
     first = _bound(node, criteria, "fromBlock", head)
@@ -55,7 +54,7 @@ async def _get_logs(node: NodeContext, params: Params) -> list[Json]:
     if first > last:
         return []
     check_range(first, last)
-    logs, reached = await asyncio.to_thread(scan, node.chain, query, first, last)
+    logs, reached = await node.chain.background(scan, node.chain, query, first, last)
     return _encode(complete(logs, reached, last))
 
 
@@ -125,7 +124,7 @@ async def _scan_filter(
     end = last if found.last is None else min(last, found.last)
     if first > end or found.query is None:
         return [], last
-    logs, reached = await asyncio.to_thread(scan, node.chain, found.query, first, end)
+    logs, reached = await node.chain.background(scan, node.chain, found.query, first, end)
     return logs, (last if reached == end else reached)
 
 

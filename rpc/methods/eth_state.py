@@ -72,14 +72,15 @@ def _account_info(node: NodeContext, params: Params) -> Json:
     }
 
 
-def _proof(node: NodeContext, params: Params) -> Json:
+async def _proof(node: NodeContext, params: Params) -> Json:
     """EIP-1186; keys are echoed as they were sent."""
     address = argument(params, 0, decode.address)
     keys = argument(params, 1, decode.sequence, ())
     if len(keys) > MAX_PROOF_SLOTS:
         raise InvalidParams(f"too many keys: {len(keys)}, limit {MAX_PROOF_SLOTS}")
     slots = [decode.slot(key) for key in keys]
-    proof = account_proof(_state(node, params, 2), address, slots)
+    state = _state(node, params, 2)
+    proof = await node.chain.background(account_proof, state, address, slots)
     return {
         "address": encode.data(address),
         "accountProof": [encode.data(item) for item in proof.nodes],

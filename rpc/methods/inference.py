@@ -1,6 +1,5 @@
 """``inference_``: models, typed calls, certificates."""
 
-import asyncio
 import platform
 from dataclasses import replace
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
@@ -151,7 +150,7 @@ async def _get_certificate(node: NodeContext, params: Params) -> object:
     log_index = argument(params, 1, decode.uint64, None)
     include_model = argument(params, 2, decode.flag, True)
     try:
-        return await asyncio.to_thread(
+        return await node.chain.background(
             build_certificate, node.store, node.spec, tx_hash, log_index, include_model
         )
     except CertificateError as error:

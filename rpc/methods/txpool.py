@@ -28,9 +28,12 @@ def _status(node: NodeContext, _: Params) -> Json:
     return {"pending": hex(pending), "queued": hex(queued)}
 
 
-def _content(node: NodeContext, _: Params) -> Json:
+async def _content(node: NodeContext, _: Params) -> Json:
     pending, queued = node.mempool.content()
-    return {"pending": _by_sender(pending), "queued": _by_sender(queued)}
+    return {
+        "pending": await node.chain.background(_by_sender, pending),
+        "queued": await node.chain.background(_by_sender, queued),
+    }
 
 
 def _by_sender(part: _Part) -> Json:
@@ -50,9 +53,12 @@ def _content_from(node: NodeContext, params: Params) -> Json:
     }
 
 
-def _inspect(node: NodeContext, _: Params) -> Json:
+async def _inspect(node: NodeContext, _: Params) -> Json:
     pending, queued = node.mempool.content()
-    return {"pending": _summaries(pending), "queued": _summaries(queued)}
+    return {
+        "pending": await node.chain.background(_summaries, pending),
+        "queued": await node.chain.background(_summaries, queued),
+    }
 
 
 def _summaries(part: _Part) -> Json:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,7 +39,7 @@ METHODS: dict[str, Handler] = {
 }
 
 
-def ask(body: object) -> object:
+def ask(body: object) -> Any:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     reply = asyncio.run(answer(raw, METHODS.get))
     return None if reply is None else json.loads(reply)
@@ -75,6 +76,23 @@ def test_a_batch_keeps_its_order_and_answers_each() -> None:
     assert isinstance(reply, list)
     assert [item.get("result") for item in reply] == [[0], [1], [2], [3], [4], None]
     assert reply[5]["error"]["code"] == -32601
+
+
+def test_a_long_batch_lets_others_run() -> None:
+    async def race() -> list[str]:
+        order: list[str] = []
+
+        async def other() -> None:
+            order.append("other")
+
+        batch = json.dumps([request("echo")] * 50)
+        waiting = asyncio.create_task(other())
+        await answer(batch, METHODS.get)
+        order.append("batch")
+        await waiting
+        return order
+
+    assert asyncio.run(race()) == ["other", "batch"]
 
 
 def test_notifications_get_no_answer() -> None:

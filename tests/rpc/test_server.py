@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -293,3 +296,27 @@ def test_connections_are_bounded(chain: LocalChain) -> None:
                 pass
 
     run(check())
+
+
+def test_development_methods_are_off_unless_asked_for(chain: LocalChain, rpc: Client) -> None:
+    assert json.loads(rpc.post(b'{"id":1,"method":"hardhat_metadata"}')[1])["error"]
+
+    async def check() -> None:
+        node = replace(chain.node, dev=True)
+        async with own_server(node, Limits()) as url, ClientSession() as session:
+            async with session.ws_connect(url) as socket:
+                metadata = (await ask(socket, "hardhat_metadata"))["result"]
+                assert metadata["chainId"] == 31337
+                assert len(metadata["instanceId"]) == 66
+                assert (await ask(socket, "hardhat_getAutomine"))["result"] is False
+
+    run(check())
+
+
+def test_the_node_process_loads_no_evm_and_no_compiler() -> None:
+    heavy = ("eth", "numba", "llvmlite", "onnx", "onnxruntime", "eth_account", "web3")
+    program = f"import rpc.server, sys; print([name for name in {heavy} if name in sys.modules])"
+    command = [sys.executable, "-c", program]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
+    assert done.stdout.strip() == "[]"
