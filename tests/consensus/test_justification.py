@@ -1,0 +1,203 @@
+"""Justification against a transcription of the Dafny model, on random evidence.
+
+Source: ConsenSys/qbft-formal-spec-and-verification, dafny/spec/L1: ``isProposalJustification``,
+``validRoundChange``, ``isHighestPrepared``, ``validSignedPrepareForHeightRoundAndDigest``. Its sets
+of signed messages are sets of senders here; ours also refuses two digests prepared in one round,
+and evidence beyond what is needed.
+"""
+
+from collections.abc import Sequence
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from consensus.core.justification import proposal_fault, round_change_fault
+from consensus.core.messages import (
+    Prepared,
+    PreparePayload,
+    Proposal,
+    ProposalPayload,
+    RoundChange,
+    RoundChangePayload,
+    Signed,
+    SignedPrepare,
+    SignedRoundChange,
+)
+from consensus.core.types import Height, ProposedBlock, quorum
+
+VALIDATORS = tuple(bytes([i]) * 20 for i in range(1, 5))
+STRANGER = b"\x99" * 20
+HEIGHT = Height(3, b"\3" * 32, VALIDATORS[3], VALIDATORS)
+
+
+def digest(encoded: bytes, round_number: int) -> bytes:
+    return encoded.ljust(31, b"\0") + bytes([round_number])
+
+
+def block_of(name: bytes, coinbase: bytes) -> ProposedBlock:
+    return ProposedBlock(3, HEIGHT.parent_hash, coinbase, 5, name + coinbase)
+
+
+BLOCKS = [block_of(name, coinbase) for name in (b"a", b"b") for coinbase in VALIDATORS[:2]]
+
+
+def valid_round_change(item: SignedRoundChange, height: int, round_number: int) -> bool:
+    payload = item.payload
+    return (
+        payload.height == height
+        and payload.round == round_number
+        and (payload.prepared is None or payload.prepared.round < round_number)
+        and item.author in VALIDATORS
+    )
+
+
+def is_highest(item: SignedRoundChange, all_items: Sequence[SignedRoundChange]) -> bool:
+    own = item.payload.prepared
+    return own is not None and all(
+        other.payload.prepared is None or other.payload.prepared.round <= own.round
+        for other in all_items
+    )
+
+
+def dafny_is_justified(proposal: Proposal) -> bool:
+    payload = proposal.signed.payload
+    block, round_number = payload.block, payload.round
+    changes, prepares = proposal.round_changes, proposal.prepares
+    if proposal.signed.author != HEIGHT.proposer(round_number):
+        return False
+    if round_number == 0:
+        return block.coinbase == proposal.signed.author
+    if len({item.author for item in changes}) < quorum(len(VALIDATORS)):
+        return False
+    if not all(valid_round_change(item, 3, round_number) for item in changes):
+        return False
+    if all(item.payload.prepared is None for item in changes):
+        return block.coinbase == proposal.signed.author
+    if len({item.author for item in prepares}) < quorum(len(VALIDATORS)):
+        return False
+    for item in changes:
+        lock = item.payload.prepared
+        if lock is None or not is_highest(item, changes):
+            continue
+        if digest(block.encoded, lock.round) == lock.digest and all(
+            prepare.payload == PreparePayload(3, lock.round, lock.digest)
+            and prepare.author in VALIDATORS
+            for prepare in prepares
+        ):
+            return True
+    return False
+
+
+def is_stricter_here(proposal: Proposal) -> bool:
+    """Whether one of our own rules refuses it."""
+    changes, prepares = proposal.round_changes, proposal.prepares
+    if proposal.signed.payload.round == 0:
+        return bool(changes or prepares)
+    doubled = any(len({i.author for i in items}) < len(items) for items in (changes, prepares))
+    locks = {item.payload.prepared for item in changes if item.payload.prepared is not None}
+    two_digests = len({lock.round for lock in locks}) < len(locks)
+    return doubled or two_digests or (not locks and bool(prepares))
+
+
+rarely = st.sampled_from([False] * 15 + [True])
+
+
+@st.composite
+def proposals(draw: st.DrawFn) -> Proposal:
+    """Mostly well-formed, with faults sprinkled in."""
+    round_number = draw(st.integers(0, 3))
+    block = draw(st.sampled_from(BLOCKS))
+    locked = draw(st.booleans())
+    lock_round = draw(st.integers(0, max(0, round_number - 1)))
+    lock_digest = digest(block.encoded, lock_round)
+    changes = []
+    for author in draw(st.permutations(VALIDATORS))[: draw(st.sampled_from([2, 3, 3, 4]))]:
+        prepared = None
+        if locked and draw(st.booleans()):
+            prepared = Prepared(lock_round, lock_digest)
+        if draw(rarely):
+            other = draw(st.sampled_from(BLOCKS))
+            number = draw(st.integers(0, 3))
+            prepared = Prepared(number, digest(other.encoded, number))
+        payload = RoundChangePayload(
+            2 if draw(rarely) else 3, 1 if draw(rarely) else round_number, prepared
+        )
+        changes.append(Signed(payload, STRANGER if draw(rarely) else author, b""))
+    prepares: list[SignedPrepare] = []
+    if locked or draw(rarely):
+        for author in draw(st.permutations(VALIDATORS))[: draw(st.sampled_from([2, 3, 3, 4]))]:
+            vote = PreparePayload(
+                2 if draw(rarely) else 3,
+                0 if draw(rarely) else lock_round,
+                b"\0" * 32 if draw(rarely) else lock_digest,
+            )
+            prepares.append(Signed(vote, STRANGER if draw(rarely) else author, b""))
+    if draw(rarely) and changes:
+        changes.append(changes[0])
+    if round_number == 0 and not draw(rarely):
+        changes, prepares = [], []
+    if draw(rarely):
+        block = draw(st.sampled_from(BLOCKS))
+    author = STRANGER if draw(rarely) else HEIGHT.proposer(round_number)
+    signed = Signed(ProposalPayload(3, round_number, block), author, b"")
+    return Proposal(signed, tuple(changes), tuple(prepares))
+
+
+@given(proposals())
+@settings(max_examples=600, deadline=None)
+def test_proposals_are_justified_as_in_the_dafny_model(proposal: Proposal) -> None:
+    ours = proposal_fault(HEIGHT, proposal, digest) is None
+    assert ours == (dafny_is_justified(proposal) and not is_stricter_here(proposal))
+
+
+@given(proposals(), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_round_changes_need_a_quorum_for_their_own_lock(proposal: Proposal, bare: bool) -> None:
+    assume(proposal.round_changes)
+    signed = proposal.round_changes[0]
+    block = None if bare else proposal.signed.payload.block
+    message = RoundChange(signed, block, proposal.prepares)
+    lock = signed.payload.prepared
+    expected = signed.payload.round > 0
+    if lock is None:
+        expected = expected and block is None and not proposal.prepares
+    else:
+        authors = {item.author for item in proposal.prepares}
+        expected = (
+            expected
+            and lock.round < signed.payload.round
+            and block is not None
+            and digest(block.encoded, lock.round) == lock.digest
+            and len(authors) == len(proposal.prepares) >= quorum(len(VALIDATORS))
+            and authors <= set(VALIDATORS)
+            and all(
+                item.payload == PreparePayload(3, lock.round, lock.digest)
+                for item in proposal.prepares
+            )
+        )
+    assert (round_change_fault(HEIGHT, message, digest) is None) == expected
+
+
+def test_both_answers_occur() -> None:
+    """The strategy above reaches justified proposals of every kind, or it would prove nothing."""
+    block = BLOCKS[0]
+    lock = Prepared(0, digest(block.encoded, 0))
+    changes = tuple(
+        Signed(RoundChangePayload(3, 1, lock if i == 0 else None), VALIDATORS[i], b"")
+        for i in range(3)
+    )
+    prepares = tuple(
+        Signed(PreparePayload(3, 0, lock.digest), author, b"") for author in VALIDATORS[:3]
+    )
+    signed = Signed(ProposalPayload(3, 1, block), HEIGHT.proposer(1), b"")
+    good = Proposal(signed, changes, prepares)
+    assert proposal_fault(HEIGHT, good, digest) is None
+    assert dafny_is_justified(good)
+    for bad in (
+        Proposal(signed, changes[:2], prepares),
+        Proposal(signed, changes, prepares[:2]),
+        Proposal(signed, changes, ()),
+        Proposal(signed, changes[1:], prepares),
+    ):
+        assert proposal_fault(HEIGHT, bad, digest) is not None
+        assert not dafny_is_justified(bad)
