@@ -303,12 +303,15 @@ def test_development_methods_are_off_unless_asked_for(chain: LocalChain, rpc: Cl
 
     async def check() -> None:
         node = replace(chain.node, dev=True)
-        async with own_server(node, Limits()) as url, ClientSession() as session:
-            async with session.ws_connect(url) as socket:
-                metadata = (await ask(socket, "hardhat_metadata"))["result"]
-                assert metadata["chainId"] == 31337
-                assert len(metadata["instanceId"]) == 66
-                assert (await ask(socket, "hardhat_getAutomine"))["result"] is False
+        async with (
+            own_server(node, Limits()) as url,
+            ClientSession() as session,
+            session.ws_connect(url) as socket,
+        ):
+            metadata = (await ask(socket, "hardhat_metadata"))["result"]
+            assert metadata["chainId"] == 31337
+            assert len(metadata["instanceId"]) == 66
+            assert (await ask(socket, "hardhat_getAutomine"))["result"] is False
 
     run(check())
 
