@@ -48,6 +48,7 @@ class Executor:
 
     def __init__(self, spec: GenesisSpec, store: Store, evidence: Path) -> None:
         self._spec, self._store, self._evidence = spec, store, evidence
+        self._is_warm = False
         self._executed: OrderedDict[bytes, ExecutedBlock] = OrderedDict()
         self._transactions: OrderedDict[bytes, Transaction] = OrderedDict()
 
@@ -57,6 +58,7 @@ class Executor:
         """A block on top of ``parent_hash`` with the transactions that can be mined, in order."""
         from chain.execution import build_block
 
+        self.warm_up()
         transactions: list[Transaction] = []
         refused: list[tuple[bytes, str]] = []
         for raw in raw_transactions:
@@ -77,6 +79,7 @@ class Executor:
         """Whether a proposed block follows every rule; remembers the result."""
         from chain.execution import execute_block
 
+        self.warm_up()
         try:
             block = decode_block(encoded, self._decode)
             known = self._executed.get(block.hash)
@@ -122,13 +125,18 @@ class Executor:
     def warm_up(self) -> None:
         """Load the EVM, compile the kernels and compare this node's arithmetic with the chain's.
 
+        Once, before anything else is done; no block is executed before it has passed.
+
         Raises:
             PrecompileFault: the arithmetic differs; the worker stops.
         """
+        if self._is_warm:
+            return
         import chain.execution  # noqa: F401
         from precompiles.selftest import self_test
 
         self_test()
+        self._is_warm = True
         gc.collect()
         gc.freeze()  # what is loaded now lives as long as the process
 

@@ -166,7 +166,7 @@ class ExecutorClient:
     async def start(cls, datadir: Path, genesis_path: Path) -> "ExecutorClient":
         """Start the process; its database is open and has the genesis block when this returns.
 
-        The EVM and the kernels are loaded after that; requests wait for it (``ready``).
+        The EVM and the kernels are loaded after that; blocks wait for it (``ready``).
 
         Raises:
             StoreError, GenesisError: what prevents the start.

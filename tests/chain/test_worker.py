@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from chain.blocks import Block, decode_block
@@ -293,11 +294,37 @@ def test_no_orphan_after_kill_9_of_the_node(tmp_path: Path, genesis: Path) -> No
         worker = int(node.stdout.readline())
         node.kill()
     for _ in range(200):
-        if not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text():
+        if not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie":
             return
         time.sleep(0.1)
     os.kill(worker, signal.SIGKILL)
     pytest.fail("the executor outlived its node")
+
+
+DIFFERENT = """
+import precompiles.selftest
+precompiles.selftest.KERNEL_DIGEST = "00" * 32
+"""
+
+
+def test_an_executor_whose_arithmetic_differs_stops_before_it_executes(
+    tmp_path: Path, genesis: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DIFFERENT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    async def main() -> None:
+        client = await ExecutorClient.start(tmp_path / "a", genesis)
+        with pytest.raises(
+            ExecutorFault, match=r"kernel self-test: digest [0-9a-f]{64}, expected 0"
+        ):
+            await build(client, client.hello.head)
+        with pytest.raises(ExecutorFault, match="kernel self-test"):
+            await client.ready()
+        assert "kernel self-test" in str(await client.failed)
+        await client.close()
+
+    run(main)
 
 
 def test_the_node_process_stays_light() -> None:
