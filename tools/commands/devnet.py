@@ -89,7 +89,8 @@ def devnet(
     if reset:
         network_tools.reset(datadir)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
     try:
         with Network(options) as network:
             network_tools.require_free_ports(network.validators)
