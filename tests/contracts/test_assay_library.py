@@ -53,6 +53,15 @@ def test_encode_equals_the_border(
     assert library.read("encode", dtype, *scale, zero, values) == words(dtype, expected)
 
 
+@pytest.mark.parametrize("dtype", list(DType))
+def test_encode_at_the_edges(library: Contract, dtype: DType) -> None:
+    values = [MISSING + 1, 2**127 - 1, -ETHER // 2, ETHER // 2, -ETHER // 2 - 1, MISSING]
+    if dtype not in (DType.S32, DType.S64):
+        values.pop()
+    expected = quantize_decimal(values, 18, Quantization(1, 1, 3), dtype)
+    assert library.read("encode", dtype, 1, 1, 3, values) == words(dtype, expected)
+
+
 @fast
 @given(dtypes, scales, zeros, st.data())
 def test_decode_equals_the_border(
