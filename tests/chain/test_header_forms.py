@@ -20,6 +20,7 @@ from chain.extra_data import (
     unseal,
 )
 from chain.header import FIELDS, Header, decode_header
+from chain.receipts import decode_receipt
 from precompiles.hashing import keccak256
 from tests.chain import records
 
@@ -181,3 +182,27 @@ def test_bad_blocks(parts: list[bytes | None], text: str) -> None:
 def test_block_size_is_checked_before_decoding() -> None:
     with pytest.raises(InvalidBlock, match="at most 8388608"):
         decode_block(bytes(MAX_BLOCK_SIZE + 1))
+
+
+BLOCK = Block(
+    records.header(number=1),
+    (
+        records.transaction(type=0),
+        records.transaction(data=b"data", access_list=[[b"\1" * 20, []]]),
+    ),
+).rlp
+
+
+@given(st.binary(max_size=120), st.integers(0, len(BLOCK) - 1), st.binary(min_size=1, max_size=4))
+def test_fuzzed_bytes_are_typed_errors_or_equal_themselves(
+    data: bytes, position: int, patch: bytes
+) -> None:
+    patched = BLOCK[:position] + patch + BLOCK[position + len(patch) :]
+    for encoded in (data, patched, BLOCK[:position], BLOCK + data[:3]):
+        try:
+            assert decode_block(encoded).rlp == encoded
+        except InvalidBlock:
+            continue
+    for decode in (parse_extra_data, decode_header, decode_certificate, decode_receipt):
+        with pytest.raises(InvalidBlock):  # InvalidSeal is one
+            decode(data)
