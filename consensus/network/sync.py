@@ -182,24 +182,28 @@ class Syncer:
         return peer
 
     async def _fetch(self, peer: Peer) -> bool:
-        """One request and its import; a peer that does not deliver loses its claim."""
+        """One request and its import; a claim that is not made good is dropped."""
+        claim = self._claims[peer.node_id]
+        if await self._deliver(peer, claim):
+            return True
+        if self._claims.get(peer.node_id) == claim:  # else it has a newer one
+            del self._claims[peer.node_id]
+        return False
+
+    async def _deliver(self, peer: Peer, claim: int) -> bool:
         first = self._chain.height + 1
-        count = min(MAX_BLOCKS, self._claims[peer.node_id] - first + 1)
         try:
-            answer = await self._ask(peer, first, count)
+            answer = await self._ask(peer, first, min(MAX_BLOCKS, claim - first + 1))
         except TimeoutError:
             self._penalize(peer, Penalty.TIMEOUT, f"no blocks from {first} on")
-            self._claims.pop(peer.node_id, None)
             return False
         if not answer.blocks:
             log.debug("peer %s claims block %d and does not serve it", peer.name, first)
-            self._claims.pop(peer.node_id, None)
             return False
         last = self._chain.height + len(answer.blocks) >= self.best_claim()
         for index, sealed in enumerate(answer.blocks):
             is_last = last and index == len(answer.blocks) - 1
             if not await self._import(peer, sealed, last=is_last) or self._chain.diverged:
-                self._claims.pop(peer.node_id, None)
                 return False
         return True
 

@@ -218,6 +218,26 @@ def test_a_liar_about_its_height_does_not_stop_a_node(tmp_path: Path) -> None:
     run(story)
 
 
+def test_a_vain_catch_up_does_not_restart_the_height(tmp_path: Path) -> None:
+    """A height begun anew would forget the lock of the rounds before."""
+
+    async def story(stack: AsyncExitStack) -> None:
+        nodes = await mesh(stack, spec_for(4), tmp_path, [0, 1])  # no quorum
+        await until(lambda: all(node.service.round >= 1 for node in nodes))
+        liar = await stranger(stack, nodes[0])
+        rounds = [node.service.round for node in nodes]
+        for height in (5, 6):
+            await liar.send(Code.STATUS, encode_status(Status(height, b"\x01" * 32)))
+            request = decode_block_request(await liar.expect(Code.GET_BLOCKS))
+            await liar.send(Code.BLOCKS, encode_block_range(BlockRange(request.request_id, ())))
+        await asyncio.sleep(0.2)
+        assert nodes[0].service.voting
+        for node, before in zip(nodes, rounds, strict=True):
+            assert node.service.round >= before
+
+    run(story)
+
+
 def test_a_forged_block_bans_its_sender(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def story(stack: AsyncExitStack) -> None:
         spec = spec_for(1)
