@@ -1,4 +1,4 @@
-"""ethers and viem, as people use them, against a node. Needs Node 20 and `npm ci` in this folder."""
+"""ethers and viem, as people use them. Needs Node 20 and `npm ci` in this folder."""
 
 import shutil
 import subprocess

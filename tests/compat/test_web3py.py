@@ -1,4 +1,4 @@
-"""web3.py, as people use it, against a node: signing middleware, filters, batch, async, WebSocket."""
+"""web3.py, as people use it: signing middleware, filters, batch, async, WebSocket."""
 
 import asyncio
 import json
