@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 StageProgress: TypeAlias = Callable[[str, int, int], None]
-"""``(stage, done, total)``; a stage begins with ``done == 0`` and ends with ``done == total``."""
+"""``(stage, done, total)``. ``"work: step"`` names a step of one piece of work: one bar for all."""
 
 
 @contextmanager
@@ -27,17 +27,18 @@ def stages(*, hidden: bool = False) -> Iterator[StageProgress]:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=console) as bars:
+        with Progress(*columns, console=console, transient=True) as bars:
             yield _bars(bars)
 
 
 def _plain() -> StageProgress:
-    begun: set[str] = set()
+    last = ""
 
     def report(stage: str, done: int, total: int) -> None:
-        if stage not in begun:
-            begun.add(stage)
-            print(f"{stage} ({total})", file=sys.stderr, flush=True)
+        nonlocal last
+        if stage != last and done < total:
+            last = stage
+            print(stage, file=sys.stderr, flush=True)
 
     return report
 
@@ -46,8 +47,9 @@ def _bars(bars: Progress) -> StageProgress:
     tasks = {}
 
     def report(stage: str, done: int, total: int) -> None:
-        if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, total=total)
-        bars.update(tasks[stage], completed=done, total=total)
+        work = stage.partition(":")[0]
+        if work not in tasks or bars.tasks[tasks[work]].finished:
+            tasks[work] = bars.add_task(stage, total=total)
+        bars.update(tasks[work], description=stage, completed=done, total=total)
 
     return report

@@ -81,22 +81,22 @@ def compile_onnx(
     report_progress = progress or (lambda stage, done, total: None)
     wanted = PRECISIONS if precision == "auto" else (precision,)
     total = _STAGES + len(wanted)
-    report_progress("import", 0, total)
+    report_progress("compile: import", 0, total)
     model = import_onnx(source)
     checked = check_samples(model.inputs, samples)
-    report_progress("passes", 1, total)
+    report_progress("compile: simplify", 1, total)
     graph = optimise(float_graph(model, checked))
     _check_missing(graph, checked)
-    report_progress("calibrate", 2, total)
+    report_progress("compile: calibrate", 2, total)
     calibration = calibrate(model, graph, checked)
     attempts = _attempts(model, graph, calibration, wanted, report_progress)
     chosen, reason = _choose(attempts, precision)
-    report_progress("report", total - 1, total)
+    report_progress("compile: compare with onnxruntime", total - 1, total)
     operators = compare_operators(graph, calibration, chosen.precision)
     compiled = _compiled(
         model, calibration, chosen, reason, [item[0] for item in attempts], operators
     )
-    report_progress("done", total, total)
+    report_progress("compile: done", total, total)
     return compiled
 
 
@@ -126,7 +126,7 @@ def _attempts(
     attempts: list[tuple[Attempt, _Candidate]] = []
     total = _STAGES + len(wanted)
     for index, one in enumerate(wanted):
-        progress(f"lower and measure {one}", 3 + index, total)
+        progress(f"compile: lower to {one}", 3 + index, total)
         try:
             candidate = _candidate(model, graph, calibration, one)
         except CompileError:
