@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 StageProgress: TypeAlias = Callable[[str, int, int], None]
 """``(stage, done, total)``. ``"work: step"`` names a step of one piece of work: one bar for all."""
@@ -44,7 +51,7 @@ def _plain() -> StageProgress:
 
 
 def _bars(bars: Progress) -> StageProgress:
-    tasks = {}
+    tasks: dict[str, TaskID] = {}
 
     def report(stage: str, done: int, total: int) -> None:
         work = stage.partition(":")[0]

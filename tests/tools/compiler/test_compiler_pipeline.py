@@ -53,8 +53,8 @@ def test_progress_counts_up_to_the_end() -> None:
         progress=lambda stage, done, total: seen.append((stage, done, total)),
     )
     assert [item[1] for item in seen] == sorted(item[1] for item in seen)
-    assert seen[0][0] == "import"
-    assert seen[-1][0] == "done"
+    assert seen[0][0] == "compile: import"
+    assert seen[-1][0] == "compile: done"
     assert seen[-1][1] == seen[-1][2]
 
 
