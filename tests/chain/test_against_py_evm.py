@@ -8,11 +8,11 @@ import pytest
 from chain.blocks import decode_block
 from chain.transactions import Transaction
 from tests.chain import records
-from tests.chain.evm_world import MemoryChain, contract, initcode, op, push
+from tests.chain.evm_world import COINBASE, MemoryChain, contract, initcode, op, push
 from tests.chain.stock_evm import stock_block, stock_chain
 
 SENDERS = 6
-PROGRAMS = 12
+PROGRAMS = 6
 BLOCKS = 3
 PER_BLOCK = 14
 
@@ -24,7 +24,8 @@ def address(index: int) -> bytes:
 def snippet(rnd: random.Random) -> bytes:
     """A few opcodes that leave the stack as it was."""
     slot, value = rnd.randrange(4), rnd.choice([0, 0, 1, rnd.getrandbits(256)])
-    target = rnd.choice([address(rnd.randrange(PROGRAMS)), records.account(1), address(99)])
+    program_address = address(rnd.randrange(PROGRAMS))
+    target = rnd.choice([program_address, program_address, COINBASE, address(99), address(98)])
     gas = rnd.choice([0, 3_000, 50_000, 2**64])
     size = rnd.randrange(0, 96)
     amount = rnd.choice([0, 0, 1])
@@ -33,7 +34,8 @@ def snippet(rnd: random.Random) -> bytes:
     choices: list[Callable[[], bytes]] = [
         lambda: op(0x55, slot, value),
         lambda: op(0x54, slot) + b"\x50",
-        lambda: op(0x5D, slot, value) + op(0x5C, slot) + push(slot) + b"\x55",
+        lambda: op(0x5D, slot, value),
+        lambda: op(0x5C, slot) + push(slot) + b"\x55",
         lambda: op(0xA0 + rnd.randrange(3), 0, size, slot, value),
         lambda: op(0xF1, gas, target, amount, 0, size, 0, size) + b"\x50",
         lambda: op(0xF2, gas, target, amount, 0, size, 0, size) + b"\x50",
@@ -46,6 +48,7 @@ def snippet(rnd: random.Random) -> bytes:
         lambda: op(0x20, 0, size) + push(slot) + b"\x55",
         lambda: op(0x40, rnd.randrange(4)) + b"\x44\x01\x43\x01\x42\x01" + push(slot) + b"\x55",
         lambda: op(0x5E, size, 0, size) + op(0x51, 0) + push(slot) + b"\x55",
+        lambda: b"\x3d" + push(slot) + b"\x55",
         lambda: rnd.choice([b"\x5a\x50", b"\x3d\x50", b"\x36\x50", b"\x5b", b"\x58\x50"]),
     ]
     return rnd.choice(choices)()
@@ -53,7 +56,7 @@ def snippet(rnd: random.Random) -> bytes:
 
 def program(rnd: random.Random) -> bytes:
     body = b"".join([snippet(rnd) for _ in range(rnd.randrange(1, 9))])
-    selfdestruct = op(0xFF, address(rnd.randrange(PROGRAMS)))
+    selfdestruct = op(0xFF, address(rnd.choice([0, 1, 97])))
     end = rnd.choice([b"", b"\x00", op(0xF3, 0, 40), op(0xFD, 0, 40), b"\xfe", selfdestruct])
     return body + end
 
@@ -81,7 +84,7 @@ def transactions(rnd: random.Random, nonces: list[int]) -> list[Transaction]:
             "to": b"" if is_creation else recipient,
             "value": rnd.choice([0, 1]),
             "data": code if is_creation else bytes(rnd.randrange(60)),
-            "tip": rnd.randrange(records.GWEI),
+            "tip": rnd.choice([0, rnd.randrange(records.GWEI)]),
             "access_list": [[address(rnd.randrange(PROGRAMS)), slots]] if type_ in (1, 2) else [],
             "extra": [authority] if type_ == 4 else [],
         }
