@@ -115,6 +115,7 @@ class Engine:
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._disk = ThreadPoolExecutor(1, "journal")
         self._verdicts: dict[bytes, BlockVerdict] = {}
+        self._untimely: set[bytes] = set()
         self._own: dict[tuple[int, Code], bytes] = {}
         self._new_transaction = asyncio.Event()
         self._execution_seconds = 0.0
@@ -224,6 +225,7 @@ class Engine:
         if self._state is not None and self._state.height.number < number:
             self._own.clear()
             self._verdicts.clear()
+            self._untimely.clear()
         self._voter.committed(number - 1)
 
     async def _perform(self, effect: Effect) -> None:  # noqa: C901 - one arm per effect
@@ -304,10 +306,13 @@ class Engine:
         self._post(BlockBuilt(effect.round, block))
 
     async def _validate(self, block: ProposedBlock) -> None:
-        while block.timestamp - CLOCK_TOLERANCE_SECONDS > self._chain.clock():
-            await asyncio.sleep(min(block.timestamp - self._chain.clock(), 0.1))
-            if not self._is_current(block.height):
-                return  # the others have decided without us
+        """Wait for the clock if the block is a little early, then execute it."""
+        if not await self._is_timely(block):
+            ahead = block.timestamp - self._chain.clock()
+            log.warning("block %d is %.1f s ahead of our clock", block.height, ahead)
+            self._untimely.add(block.encoded)
+            self._post(BlockValidated(block, False))
+            return
         started = time.monotonic()
         verdict = await self._chain.validate(block)
         self._note_execution(block, time.monotonic() - started)
@@ -321,6 +326,15 @@ class Engine:
                 f" (evidence: {verdict.evidence})" if verdict.evidence else "",
             )
         self._post(BlockValidated(block, verdict.valid))
+
+    async def _is_timely(self, block: ProposedBlock) -> bool:
+        """Whether the timestamp is within the tolerance, now or within half a round's time."""
+        ready = block.timestamp - CLOCK_TOLERANCE_SECONDS
+        patience = self._config.base_timeout_ms / 2000
+        if ready - self._chain.clock() > patience:
+            return False
+        await self._wait_for_clock(ready)
+        return True
 
     def _note_execution(self, block: ProposedBlock, seconds: float) -> None:
         self._execution_seconds = seconds
@@ -337,6 +351,15 @@ class Engine:
         await self._chain.commit(effect.block, CommitCertificate(effect.round, effect.seals))
 
     def _diverged(self, block: ProposedBlock) -> None:
+        if block.encoded in self._untimely:
+            log.error(
+                "a quorum decided block %d with timestamp %d, our clock shows %d: check the clock; "
+                "this node follows by sync",
+                block.height,
+                block.timestamp,
+                self._chain.clock(),
+            )
+            return
         verdict = self._verdicts.get(block.encoded, BlockVerdict(False, "found invalid"))
         self._chain.decided_against_us(block, verdict)
 

@@ -128,6 +128,10 @@ class LocalChain:
         """Whether a block built now would not be empty."""
         return bool(self._select(1))
 
+    def canonical_hash(self, height: int) -> bytes | None:
+        """Hash of the final block at a height; None above the head."""
+        return self._store.canonical_hash(height)
+
     def sealed_block(self, height: int) -> SealedBlock | None:
         """A block of the chain with its certificate; None for genesis and above the head."""
         block_hash = self._store.canonical_hash(height) if 0 < height <= self.height else None

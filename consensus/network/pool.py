@@ -222,8 +222,8 @@ class Pool:
             self._handler.on_disconnect(old)
         side = "dialled" if peer.outbound else "accepted"
         log.info("%s %s, %s; %d peers", side, peer.name, peer.client, len(self.peers))
-        self._handler.on_connect(peer)
         try:
+            self._handler.on_connect(peer)
             await peer.run(self._handler.on_frame, self.penalize)
         finally:
             if self.peers.get(peer.node_id) is peer:

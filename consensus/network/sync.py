@@ -50,6 +50,9 @@ class SealedChain(Protocol):
     def height(self) -> int:
         """Height of the head."""
 
+    def canonical_hash(self, height: int) -> bytes | None:
+        """Hash of the final block at a height; None above the head."""
+
     def sealed_block(self, height: int) -> SealedBlock | None:
         """A canonical block above genesis with its certificate."""
 
@@ -235,6 +238,10 @@ class Syncer:
 
     def _on_status(self, peer: Peer, status: Status) -> None:
         peer.status = status
+        ours = self._chain.canonical_hash(status.height)
+        if ours is not None and ours != status.head_hash:
+            reason = f"block {status.height} is 0x{status.head_hash.hex()}, here 0x{ours.hex()}"
+            self._penalize(peer, Penalty.SPAM, f"STATUS of another chain: {reason}")
         if status.height > self._chain.height:
             self.claimed(peer.node_id, status.height)
 

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.consensus.mesh import ADDRESSES, Node, mesh, reach, run, running, spec_for, until
+from tests.consensus.mesh import (
+    ADDRESSES,
+    Node,
+    fast_clock,
+    mesh,
+    reach,
+    run,
+    running,
+    spec_for,
+    until,
+)
 
 
 def agree(nodes: list[Node]) -> None:
@@ -151,5 +161,32 @@ def test_a_proposal_from_the_future_waits_for_the_clock(tmp_path: Path) -> None:
         behind.clock = lambda: original() - 4.0  # slow by four seconds of the test's time
         await reach(nodes, 6)
         agree(nodes)
+
+    run(story)
+
+
+@pytest.mark.parametrize("ahead", [[1], [1, 2, 3]])
+def test_clocks_that_are_an_hour_ahead(
+    tmp_path: Path, ahead: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One such proposer gets no block; if a quorum has such clocks, the others follow by sync."""
+
+    async def story(stack: AsyncExitStack) -> None:
+        nodes = await mesh(stack, spec_for(4), tmp_path, range(4))
+        await reach(nodes, 1)
+        for index in ahead:
+            nodes[index].chain.clock = lambda: fast_clock() + 3600
+        height = max(node.chain.height for node in nodes)
+        await reach(nodes, height + 6)
+        agree(nodes)
+        assert not any(node.service.diverged for node in nodes)
+        head = nodes[0].store.head()
+        if ahead == [1]:
+            assert head.timestamp < fast_clock() + 2
+            assert nodes[0].store.header_by_number(height + 6) is not None
+        else:
+            assert head.timestamp > fast_clock() + 3000
+            assert "check the clock" in caplog.text
+        assert "ahead of our clock" in caplog.text
 
     run(story)
