@@ -99,6 +99,29 @@ def test_two_wiped_validators_of_four_rejoin(tmp_path: Path) -> None:
     run(story)
 
 
+def test_a_journal_ahead_of_the_database_keeps_the_node_from_voting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(stack: AsyncExitStack) -> None:
+        spec = spec_for(4)
+        nodes = await mesh(stack, spec, tmp_path, range(3))
+        peers = [node.address for node in nodes]
+        async with running(spec, 3, tmp_path / "3", peers) as fourth:
+            await reach([fourth], 5)
+            await until(lambda: len(fourth.service.own_messages) > 0)
+        shutil.rmtree(tmp_path / "3" / "chain")
+        async with running(spec, 3, tmp_path / "3", first_contact_seconds=0.1) as alone:
+            await asyncio.sleep(0.5)
+            assert alone.chain.height == 0
+            assert not alone.service.voting
+            assert not alone.service.own_messages
+        async with running(spec, 3, tmp_path / "3", peers) as fourth:
+            await reach([fourth], nodes[0].chain.height + 1)
+            await until(lambda: fourth.service.voting)
+
+    run(story)
+
+
 async def sealed_chain(node: Node, height: int) -> list[SealedBlock]:
     await reach([node], height)
     blocks = [node.chain.sealed_block(number) for number in range(1, height + 1)]
