@@ -124,6 +124,15 @@ def test_a_quorum_for_a_block_that_is_invalid_here_is_divergence() -> None:
     assert timeout(core) == []
 
 
+def test_a_quorum_waits_for_our_own_execution() -> None:
+    """Nothing is decided that this node has not executed, whatever the others say."""
+    core = Core(1, auto=False)
+    core.feed(proposal(0), prepare(0), prepare(2), prepare(3))
+    assert core.feed(commit(0), commit(2), commit(3)) == []
+    effects = core.feed(ev.BlockValidated(BLOCK, True))
+    assert len(of(effects, ev.CommitBlock)) == 1
+
+
 def test_only_the_first_vote_of_an_author_counts() -> None:
     core = Core(1)
     core.feed(proposal(0), prepare(2, block=OTHER), prepare(2))

@@ -6,7 +6,9 @@ of signed messages are sets of senders here; ours also refuses two digests prepa
 and evidence beyond what is needed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -20,7 +22,6 @@ from consensus.core.messages import (
     RoundChange,
     RoundChangePayload,
     Signed,
-    SignedPrepare,
     SignedRoundChange,
 )
 from consensus.core.types import Height, ProposedBlock, quorum
@@ -99,48 +100,94 @@ def is_stricter_here(proposal: Proposal) -> bool:
     return doubled or two_digests or (not locks and bool(prepares))
 
 
-rarely = st.sampled_from([False] * 15 + [True])
+def lock_on(block: ProposedBlock, round_number: int) -> Prepared:
+    return Prepared(round_number, digest(block.encoded, round_number))
+
+
+@dataclass
+class Case:
+    """A justified proposal that is about to be spoilt."""
+
+    round: int
+    lock_round: int
+    author: bytes
+    block: ProposedBlock
+    other: ProposedBlock
+    changes: list[SignedRoundChange]
+    prepares: list[Signed[PreparePayload]]
+
+    def lock(self, at: int, round_number: int) -> None:
+        self.change(at, prepared=lock_on(self.other, round_number))
+
+    def change(self, at: int, **fields: Any) -> None:
+        item = self.changes[at]
+        self.changes[at] = replace(item, payload=replace(item.payload, **fields))
+
+    def prepare(self, at: int, **fields: Any) -> None:
+        item = self.prepares[at]
+        self.prepares[at] = replace(item, payload=replace(item.payload, **fields))
+
+    def rename(self, items: list[Any], at: int, author: bytes) -> None:
+        items[at] = replace(items[at], author=author)
+
+
+FAULTS: dict[str, Callable[[Case], object]] = {
+    "none": lambda case: None,
+    "few changes": lambda case: case.changes.__delitem__(slice(2, None)),
+    "few prepares": lambda case: case.prepares.__delitem__(slice(2, None)),
+    "no prepares": lambda case: case.prepares.clear(),
+    "another block": lambda case: setattr(case, "block", case.other),
+    "coinbase": lambda case: setattr(case, "block", block_of(b"a", case.author[::-1] + b"x")),
+    "author": lambda case: setattr(case, "author", HEIGHT.proposer(case.round + 1)),
+    "stranger": lambda case: setattr(case, "author", STRANGER),
+    "highest lock on another": lambda case: case.lock(0, case.lock_round),
+    "two digests": lambda case: case.lock(1, case.lock_round),
+    "lock of this round": lambda case: case.lock(1, case.round),
+    "lock of a later round": lambda case: case.lock(1, case.round + 1),
+    "change of height": lambda case: case.change(2, height=2),
+    "change of round": lambda case: case.change(2, round=case.round + 1),
+    "change by stranger": lambda case: case.rename(case.changes, 1, STRANGER),
+    "change doubled": lambda case: case.rename(case.changes, 1, case.changes[0].author),
+    "prepare of height": lambda case: case.prepare(1, height=4),
+    "prepare of round": lambda case: case.prepare(1, round=case.lock_round + 1),
+    "prepare of digest": lambda case: case.prepare(1, digest=digest(case.other.encoded, 0)),
+    "prepare by stranger": lambda case: case.rename(case.prepares, 1, STRANGER),
+    "prepare doubled": lambda case: case.rename(case.prepares, 1, case.prepares[0].author),
+}
 
 
 @st.composite
 def proposals(draw: st.DrawFn) -> Proposal:
-    """Mostly well-formed, with faults sprinkled in."""
-    round_number = draw(st.integers(0, 3))
-    block = draw(st.sampled_from(BLOCKS))
-    locked = draw(st.booleans())
+    """Well-formed but for one fault, or none; evidence in any order, of a quorum or of all."""
+    fault = draw(st.sampled_from(["none", "none", *FAULTS]))
+    round_number = draw(st.sampled_from([0, 1, 2, 3, 3]))
+    author = HEIGHT.proposer(round_number)
+    locked = round_number > 0 and draw(st.booleans())
+    block = draw(st.sampled_from(BLOCKS)) if locked else block_of(b"a", author)
+    other = next(item for item in BLOCKS if item != block)
     lock_round = draw(st.integers(0, max(0, round_number - 1)))
-    lock_digest = digest(block.encoded, lock_round)
-    changes = []
-    for author in draw(st.permutations(VALIDATORS))[: draw(st.sampled_from([2, 3, 3, 4]))]:
-        prepared = None
-        if locked and draw(st.booleans()):
-            prepared = Prepared(lock_round, lock_digest)
-        if draw(rarely):
-            other = draw(st.sampled_from(BLOCKS))
-            number = draw(st.integers(0, 3))
-            prepared = Prepared(number, digest(other.encoded, number))
-        payload = RoundChangePayload(
-            2 if draw(rarely) else 3, 1 if draw(rarely) else round_number, prepared
-        )
-        changes.append(Signed(payload, STRANGER if draw(rarely) else author, b""))
-    prepares: list[SignedPrepare] = []
-    if locked or draw(rarely):
-        for author in draw(st.permutations(VALIDATORS))[: draw(st.sampled_from([2, 3, 3, 4]))]:
-            vote = PreparePayload(
-                2 if draw(rarely) else 3,
-                0 if draw(rarely) else lock_round,
-                b"\0" * 32 if draw(rarely) else lock_digest,
-            )
-            prepares.append(Signed(vote, STRANGER if draw(rarely) else author, b""))
-    if draw(rarely) and changes:
-        changes.append(changes[0])
-    if round_number == 0 and not draw(rarely):
-        changes, prepares = [], []
-    if draw(rarely):
-        block = draw(st.sampled_from(BLOCKS))
-    author = STRANGER if draw(rarely) else HEIGHT.proposer(round_number)
-    signed = Signed(ProposalPayload(3, round_number, block), author, b"")
-    return Proposal(signed, tuple(changes), tuple(prepares))
+    voters = draw(st.permutations(VALIDATORS))[: draw(st.sampled_from([3, 4]))]
+    locks: list[Prepared | None] = [None for _ in voters]
+    if locked:
+        own = lock_on(block, lock_round)
+        lower = lock_on(BLOCKS[0], draw(st.integers(0, lock_round)))
+        choices = [None, own, own if lower.round == lock_round else lower]
+        locks = [own, *(draw(st.sampled_from(choices)) for _ in voters[1:])]
+    changes = [
+        Signed(RoundChangePayload(3, round_number, lock), voter, b"")
+        for voter, lock in zip(voters, locks, strict=True)
+    ]
+    vote = PreparePayload(3, lock_round, digest(block.encoded, lock_round))
+    prepares = [Signed(vote, voter, b"") for voter in draw(st.permutations(voters))]
+    case = Case(round_number, lock_round, author, block, other, changes, prepares)
+    FAULTS[fault](case)
+    superfluous = draw(st.sampled_from([False] * 9 + [True]))
+    if round_number == 0 and not superfluous:
+        case.changes = []
+    if not locked and not superfluous:
+        case.prepares = []
+    signed = Signed(ProposalPayload(3, round_number, case.block), case.author, b"")
+    return Proposal(signed, tuple(case.changes), tuple(case.prepares))
 
 
 @given(proposals())

@@ -256,6 +256,14 @@ def test_another_transaction_or_log_fails(scene: Scene) -> None:
     assert refused(document, scene) == "inference log: log 1 of a receipt with 1 logs"
 
 
+def test_other_chunks_than_those_on_chain_fail(scene: Scene) -> None:
+    document = scene.certificate()
+    document["modelBytes"]["chunkSize"] += 1
+    assert "chunk 0: the chain holds code 0x" in refused(document, scene)
+    document["modelBytes"]["chunkSize"] *= 2
+    assert refused(document, scene).endswith("account proofs for 2 chunks")
+
+
 CHANGES: dict[str, Callable[[Document], object]] = {
     "no field": lambda document: document.pop("receipt"),
     "new field": lambda document: document.update(note=1),
