@@ -127,6 +127,12 @@ class Case:
         item = self.prepares[at]
         self.prepares[at] = replace(item, payload=replace(item.payload, **fields))
 
+    def lock_now(self) -> None:
+        """Evidence that is sound but for its round, which is the proposal's own."""
+        self.change(0, prepared=lock_on(self.block, self.round))
+        vote = PreparePayload(3, self.round, digest(self.block.encoded, self.round))
+        self.prepares = [replace(item, payload=vote) for item in self.prepares]
+
     def rename(self, items: list[Any], at: int, author: bytes) -> None:
         items[at] = replace(items[at], author=author)
 
@@ -143,6 +149,7 @@ FAULTS: dict[str, Callable[[Case], object]] = {
     "highest lock on another": lambda case: case.lock(0, case.lock_round),
     "two digests": lambda case: case.lock(1, case.lock_round),
     "lock of this round": lambda case: case.lock(1, case.round),
+    "sound lock of this round": lambda case: case.lock_now(),
     "lock of a later round": lambda case: case.lock(1, case.round + 1),
     "change of height": lambda case: case.change(2, height=2),
     "change of round": lambda case: case.change(2, round=case.round + 1),
