@@ -46,6 +46,7 @@ from precompiles.priced_state import (
     write_bytes,
     write_word,
 )
+from precompiles.publish_gas import proof_gas, publish_gas
 from precompiles.repositories import FUNCTIONS as REPOSITORY_FUNCTIONS
 
 MAX_CHUNK_BYTES: Final = 96 << 10
@@ -55,12 +56,6 @@ MAX_CHUNKS: Final = 4096
 
 UPLOAD_BYTE: Final = 16
 """Gas per chunk byte, over calldata: a byte of code that is kept for ever."""
-
-PUBLISH: Final = 50_000
-PUBLISH_BYTE_NUMERATOR: Final = 3
-PUBLISH_BYTE_DENOMINATOR: Final = 8
-"""Gas of publishing: 3/8 per byte for hashing, decoding and the proof of legality. The largest
-model costs 25.2 million, so with its chunk reads it stays below a transaction cap of 2**25."""
 
 MAX_REASON: Final = 256
 
@@ -121,11 +116,6 @@ def published_record(call: Call, model_id: bytes, indices: Sequence[int]) -> Mod
 def call_registry(call: Call) -> bytes:
     """Serve one call of the registry; errors as ``dispatch``."""
     return dispatch(FUNCTIONS, call)
-
-
-def publish_gas(size: int) -> int:
-    """Gas of publishing ``size`` bytes, before storage writes and chunk reads."""
-    return PUBLISH + -(-size * PUBLISH_BYTE_NUMERATOR // PUBLISH_BYTE_DENOMINATOR)
 
 
 def upload_gas(calldata_bytes: int, chunk_bytes: int) -> int:
@@ -229,7 +219,7 @@ def _publish(call: Call, model_id: bytes) -> tuple[Any, ...]:
     got = keccak256(data)
     if got != model_id:
         raise PrecompileRevert("ModelIdMismatch(bytes32,bytes32)", (model_id, got))
-    model, record = _proven(data, record)
+    model, record = _proven(call, data, record)
     record = replace(record, status=PUBLISHED, published_block=call.block_number)
     _write_words(call, model_id, record, ALL_WORDS)
     write_bytes(call, record_slot(model_id) + SIGNATURE_WORD, encode_signature(model))
@@ -243,10 +233,11 @@ def _publish(call: Call, model_id: bytes) -> tuple[Any, ...]:
     return (record.work_bound,)
 
 
-def _proven(data: bytes, record: ModelRecord) -> tuple[IntegerModel, ModelRecord]:
+def _proven(call: Call, data: bytes, record: ModelRecord) -> tuple[IntegerModel, ModelRecord]:
     """The model, and the record with its costs; InvalidModel when it is not legal."""
     try:
         model = decode_model(data)
+        call.charge(proof_gas(model))
         cost = validate_model(model)
     except ModelError as error:
         reason = str(error).encode("ascii", "backslashreplace")[:MAX_REASON].decode("ascii")

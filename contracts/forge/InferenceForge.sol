@@ -11,7 +11,8 @@ ForgeVm constant FORGE_VM = ForgeVm(address(uint160(uint256(keccak256("hevm chea
 
 /// @title Stands in for a native account while forge executes locally
 /// @notice Asks the node that forge is forked from, by `eth_call`, and returns its answer. View functions
-/// only: what would change state returns without changing it here, and does so on the network.
+/// only: what would change state returns without changing it here, and does so on the network. An error
+/// of the node arrives as forge's text, not as the typed error that the network gives.
 contract NodeProxy {
     fallback() external payable {
         string memory params = string.concat(

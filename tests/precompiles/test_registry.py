@@ -8,14 +8,23 @@ from genesis.addresses import MODEL_REGISTRY
 from precompiles.abi import decode, topic
 from precompiles.gas import gas_for
 from precompiles.hashing import keccak256
-from precompiles.model.codec import decode_model
+from precompiles.model import operators as op
+from precompiles.model.codec import decode_model, encode_model
 from precompiles.model.limits import MAX_MODEL_BYTES
-from precompiles.model.types import DType
+from precompiles.model.types import (
+    Constant,
+    DType,
+    IntegerModel,
+    Port,
+    Quantization,
+    TensorType,
+)
 from precompiles.model.validate import validate_model
 from precompiles.model_records import MODELS_SLOT
 from precompiles.model_store import chunk_address
 from precompiles.priced_state import mapping_slot
-from precompiles.registry import publish_gas, read_model
+from precompiles.publish_gas import proof_gas, publish_gas
+from precompiles.registry import read_model
 from tests.precompiles.native_calls import (
     ALICE,
     BOB,
@@ -23,6 +32,7 @@ from tests.precompiles.native_calls import (
     SMALL_ID,
     Chain,
     calldata,
+    words,
 )
 
 BEGIN = "begin(bytes32,uint32,uint32)"
@@ -250,8 +260,47 @@ def test_publishing_needs_a_begun_upload() -> None:
 
 def test_the_largest_model_can_be_published_under_the_transaction_cap() -> None:
     chunk_reads = 683 * 2_600
-    assert publish_gas(MAX_MODEL_BYTES) <= MAX_MODEL_BYTES // 2
-    assert publish_gas(MAX_MODEL_BYTES) + chunk_reads + 1_000_000 < 1 << 25
+    proof = MAX_MODEL_BYTES * 9 // 32
+    assert publish_gas(MAX_MODEL_BYTES) + proof + chunk_reads + 1_000_000 < 1 << 25
+
+
+def repeated(count: int) -> IntegerModel:
+    """Many instructions that read the same constants: a small model that is long to prove."""
+    knots = Constant(TensorType(DType.S64, (256,)), words(DType.S64, list(range(256))))
+    flat = Constant(TensorType(DType.S64, (256,)), bytes(8 * 256))
+    one = TensorType(DType.S64, (1,))
+    return IntegerModel(
+        inputs=(Port("x", 3, Quantization(1, 1, 0)),),
+        outputs=(Port("y", 3 + count, Quantization(1, 1, 0)),),
+        constants=(knots, flat, flat),
+        tensors=(one,) * (count + 1),
+        instructions=tuple(
+            op.PiecewiseLinear(x=3 + i, knots=0, values=1, slopes=2, shift=1, output=4 + i)
+            for i in range(count)
+        ),
+    )
+
+
+def test_the_proof_is_paid_for_each_use_of_a_constant() -> None:
+    assert proof_gas(repeated(10)) == 10 * proof_gas(repeated(1))
+    assert proof_gas(repeated(1)) > 3 * 256 * 16
+    chain = Chain()
+    few, many = (encode_model(repeated(count)) for count in (10, 40))
+    used = []
+    for data in (few, many):
+        model_id = chain.upload(data, 8192)
+        used.append(chain.registry(PUBLISH, model_id).gas_used)
+    assert used[1] - used[0] > 30 * 3 * 256 * 16
+
+
+def test_too_little_gas_for_the_proof_publishes_nothing() -> None:
+    chain = Chain()
+    data = encode_model(repeated(10))
+    model_id = chain.upload(data, 8192)
+    before = chain.state.snapshot()
+    enough = publish_gas(len(data)) + proof_gas(repeated(10)) // 2
+    assert chain.registry(PUBLISH, model_id, gas=enough).error == "OutOfGas"
+    assert chain.state == before
 
 
 WRITES = [
