@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from chain.errors import ExecutorFault
+from chain.receipts import Receipt
 from chain.requests import CallRequest
 from chain.simulation import call
 from chain.state_reader import StateReader
@@ -62,7 +63,7 @@ def intrinsic(data: bytes) -> int:
     return 21_000 + sum(16 if byte else 4 for byte in data)
 
 
-def send(chain: MemoryChain, to: bytes, data: bytes, gas: int = 200_000, nonce: int = 0):
+def send(chain: MemoryChain, to: bytes, data: bytes, gas: int = 200_000, nonce: int = 0) -> Receipt:
     return chain.mine(records.transaction(to=to, data=data, gas=gas, value=0, nonce=nonce))[0]
 
 
