@@ -1,11 +1,28 @@
 """Values of a genesis file: JSON in, checked Python values out; GenesisError names the field."""
 
+import re
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from genesis.errors import GenesisError
 
 _UINT64_MAX = (1 << 64) - 1
+_OPENING: Final = b"[{"
+_BRACKETS: Final = re.compile(rb"[\[{\]}]")
+
+
+def nesting(text: str | bytes) -> int:
+    """Depth of a JSON text, brackets inside strings counted too; look before you decode.
+
+    Python's decoder recurses in C as deep as the recursion limit lets it, and py-evm raises that
+    limit for the whole process: nested brackets would then end the process, not the decoding.
+    """
+    depth = deepest = 0
+    encoded = text.encode(errors="replace") if isinstance(text, str) else text
+    for match in _BRACKETS.finditer(encoded):
+        depth += 1 if match[0] in _OPENING else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def object_of(value: Any, name: str) -> Mapping[str, Any]:

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from itertools import pairwise
 from typing import Any, Final
@@ -17,7 +19,7 @@ from genesis.addresses import (
     WITHDRAWAL_REQUESTS,
 )
 from genesis.errors import GenesisError
-from genesis.spec import Allocation, AssayConfig, GenesisSpec
+from genesis.spec import Allocation, AssayConfig, GenesisSpec, format_genesis
 
 ALIAS_AUTHORITY_SLOT: Final = 0
 """Storage slot of the registry that holds the address which may set aliases (0: nobody)."""
@@ -106,6 +108,9 @@ def new_genesis(
 ) -> GenesisSpec:
     """A new chain.
 
+    Its ``mix_hash`` is the SHA-256 of the file without it. All later ones follow from it, so that a
+    commit seal, which covers the header only, counts on this chain alone.
+
     Args:
         chain_id: EIP-155 id.
         validators: 20-byte addresses of the first validators.
@@ -123,9 +128,10 @@ def new_genesis(
         if _address(account) in alloc:
             raise GenesisError(f"account 0x{account.hex()} is a predeploy")
         alloc[account] = Allocation(balance=balance)
-    return GenesisSpec(
+    spec = GenesisSpec(
         chain_id=chain_id, timestamp=timestamp, alloc=alloc, assay=AssayConfig(**assay)
     )
+    return replace(spec, mix_hash=sha256(format_genesis(spec).encode()).digest())
 
 
 def _address(value: bytes) -> bytes:

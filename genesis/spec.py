@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from genesis.errors import GenesisError
-from genesis.fields import address, boolean, data, number, object_of, refuse_unknown
+from genesis.fields import address, boolean, data, nesting, number, object_of, refuse_unknown
 
 __all__ = [
     "Allocation",
@@ -33,6 +33,7 @@ CHAIN_EXTRA_DATA: Final = bytes.fromhex("ca85") + b"assay" + bytes.fromhex("c0c0
 EMPTY_NONCE: Final = bytes(8)
 ZERO_HASH: Final = bytes(32)
 ZERO_ADDRESS: Final = bytes(20)
+_MAX_NESTING: Final = 16
 _MAX_CHAIN_ID: Final = (1 << 53) - 1  # JavaScript clients read it into a number
 
 _FORK_BLOCKS: Final = (
@@ -130,9 +131,11 @@ def parse_genesis(text: str | bytes) -> GenesisSpec:
         GenesisError: not JSON, a missing, malformed, repeated or unknown field, or a fork schedule
             other than Prague from the first block.
     """
+    if nesting(text) > _MAX_NESTING:
+        raise GenesisError(f"genesis file: nested deeper than {_MAX_NESTING}")
     try:
         document = json.loads(text, object_pairs_hook=_unique, parse_float=_no_float)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise GenesisError(f"genesis file is not JSON: {error}") from error
     root = object_of(document, "genesis file")
     refuse_unknown(root, _ROOT_FIELDS, "genesis file")

@@ -7,11 +7,13 @@ from typing import Final
 from consensus.errors import VerificationError
 from consensus.inference_certificate import Check, check_certificate
 from genesis.errors import GenesisError
+from genesis.fields import nesting
 from genesis.spec import GenesisSpec, parse_genesis
 from tools.errors import ToolError
 
 MAX_BYTES: Final = 256 << 20
 """Largest certificate file: a model of 64 MiB in hex, and its proofs."""
+MAX_NESTING: Final = 16
 
 
 def verify_file(certificate: Path, genesis: Path, model: Path | None = None) -> list[Check]:
@@ -44,9 +46,12 @@ def _read_genesis(path: Path) -> GenesisSpec:
 def _read_json(path: Path) -> object:
     if path.is_file() and path.stat().st_size > MAX_BYTES:
         raise VerificationError("schema", f"{path.stat().st_size} bytes, at most {MAX_BYTES}")
+    text = _read(path)
+    if nesting(text) > MAX_NESTING:
+        raise VerificationError("schema", f"nested deeper than {MAX_NESTING}")
     try:
-        document: object = json.loads(_read(path))
-    except (ValueError, RecursionError) as error:
+        document: object = json.loads(text)
+    except ValueError as error:
         raise VerificationError("schema", f"the file is not JSON: {error}") from None
     return document
 

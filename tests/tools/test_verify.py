@@ -356,6 +356,9 @@ def test_files(scene: Scene, tmp_path: Path) -> None:
     genesis.write_text(format_genesis(scene.chain.spec))
     with pytest.raises(VerificationError, match="schema: the file is not JSON"):
         verify_file(certificate, genesis)
+    certificate.write_text("[" * 100_000)
+    with pytest.raises(VerificationError, match="schema: nested deeper than 16"):
+        verify_file(certificate, genesis)
 
 
 def test_receipts_are_small(scene: Scene) -> None:
