@@ -9,6 +9,7 @@ from chain.store import Store
 from chain.worker_client import ReaderClient
 from consensus.view import ConsensusView
 from genesis.spec import GenesisSpec
+from rpc.call_queue import CallQueue
 from rpc.chain_reader import ChainReader
 
 
@@ -29,6 +30,7 @@ class NodeContext:
         endpoint: ``host:port`` of the network listener, or the empty string.
         dev: a development chain: the methods of ``rpc.methods.dev`` exist.
         chain: cached reads over ``store``.
+        calls: bounded queue before ``reader``.
     """
 
     spec: GenesisSpec
@@ -42,6 +44,8 @@ class NodeContext:
     endpoint: str = ""
     dev: bool = False
     chain: ChainReader = field(init=False)
+    calls: CallQueue = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "chain", ChainReader(self.store))
+        object.__setattr__(self, "calls", CallQueue(self.reader))

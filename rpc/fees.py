@@ -18,6 +18,8 @@ FULL_RATIO: Final = 0.9
 TIP_PERCENTILE: Final = 60.0
 MAX_HISTORY: Final = 1_024
 """Blocks of one fee history, as geth; a longer request is shortened."""
+MAX_REWARD_BLOCKS: Final = 256
+"""With rewards every transaction must be read, so fewer blocks are given."""
 
 
 def suggest_tip(chain: ChainReader) -> int:
@@ -39,7 +41,7 @@ def fee_history(chain: ChainReader, count: int, newest: int, percentiles: Sequen
 
     Args:
         chain: blocks to read.
-        count: blocks wanted; more than `MAX_HISTORY` or than exist are left out.
+        count: blocks wanted; fewer are given beyond the limits above, or where none exist.
         newest: height.
         percentiles: ascending, in [0, 100]; none for no rewards.
 
@@ -50,7 +52,8 @@ def fee_history(chain: ChainReader, count: int, newest: int, percentiles: Sequen
     if newest > head.number:
         text = f"request beyond head block: requested {newest}, head {head.number}"
         raise RpcError(SERVER_ERROR, text)
-    first = max(0, newest - min(count, MAX_HISTORY) + 1)
+    most = MAX_REWARD_BLOCKS if percentiles else MAX_HISTORY
+    first = max(0, newest - min(count, most) + 1)
     if count == 0:
         return {"oldestBlock": "0x0", "gasUsedRatio": []}
     headers = [found for n in range(first, newest + 1) if (found := chain.header(n)) is not None]

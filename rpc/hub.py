@@ -103,9 +103,12 @@ class Hub:
     async def _follow_heads(self, heads: Follower) -> None:
         last = self._node.chain.head().number
         async for committed in heads:
-            for number in range(last + 1, committed.header.number):
-                self._catch_up(number)
-            self._on_committed(committed)
+            try:
+                for number in range(last + 1, committed.header.number):
+                    self._catch_up(number)
+                self._on_committed(committed)
+            except Exception:  # the RPC boundary: the next block is announced all the same
+                _LOG.exception("block %d was not announced", committed.header.number)
             last = max(last, committed.header.number)
 
     def _catch_up(self, number: int) -> None:

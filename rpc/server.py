@@ -176,7 +176,9 @@ async def _websocket(request: web.Request) -> web.StreamResponse:
     sockets, limits = request.app[_SOCKETS], request.app[_LIMITS]
     if len(sockets) >= limits.websockets:
         return web.Response(status=503, text="too many WebSocket connections\n")
-    socket = web.WebSocketResponse(heartbeat=WS_PING_SECONDS, max_msg_size=limits.body_bytes)
+    socket = web.WebSocketResponse(
+        heartbeat=WS_PING_SECONDS, max_msg_size=limits.body_bytes, compress=False
+    )
     await socket.prepare(request)
     sockets.add(socket)
     try:

@@ -48,8 +48,8 @@ def output_of(result: CallResult) -> bytes:
 
 
 async def _call(node: NodeContext, params: Params) -> str:
-    return data(output_of(await node.reader.call(request_of(node, params))))
+    return data(output_of(await node.calls.call(request_of(node, params))))
 
 
 async def _estimate(node: NodeContext, params: Params) -> str:
-    return hex(await node.reader.estimate_gas(request_of(node, params)))
+    return hex(await node.calls.estimate_gas(request_of(node, params)))

@@ -158,10 +158,18 @@ async def _get_certificate(node: NodeContext, params: Params) -> object:
 
 
 def _node_status(node: NodeContext, _: Params) -> Json:
+    """What an operator compares between nodes.
+
+    ``kernelDigest`` is what every honest node computes; the executor of this one has proven at its
+    start that it does, or it would not execute blocks.
+    """
+    from precompiles.selftest import KERNEL_DIGEST  # lazy: start-up stays light
+
     consensus = node.consensus
     return {
         "clientVersion": node.version,
         "machine": platform.machine(),
+        "kernelDigest": "0x" + KERNEL_DIGEST,
         "head": hex(node.chain.head().number),
         "diverged": consensus is not None and consensus.diverged,
         "syncing": consensus is not None and consensus.syncing is not None,
@@ -194,7 +202,7 @@ async def _native(
     """Call a native account; typed errors become error 3, as in ``eth_call``."""
     types = abi.arguments_of(signature)
     calldata = abi.selector(signature) + abi.encode(types, values)
-    output = output_of(await node.reader.call(replace(request, data=calldata)))
+    output = output_of(await node.calls.call(replace(request, data=calldata)))
     return abi.decode(results, output)
 
 

@@ -1,13 +1,16 @@
 """``eth_call`` and ``eth_estimateGas`` through reader processes."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chain.requests import CallRequest, CallResult
 from genesis.addresses import INFERENCE
 from precompiles import abi
+from rpc.call_queue import CallQueue
 from tests.rpc.client import Client, Refused
 from tests.rpc.local_chain import ACCOUNTS, LocalChain
 
@@ -146,3 +149,18 @@ def test_an_estimate_that_no_limit_satisfies(rpc: Client, counter: str) -> None:
     call = {"from": SENDER.address, "to": counter, "data": SET + word(6), "gas": "0x5300"}
     with pytest.raises(Refused, match=r"gas required exceeds allowance \(21248\)"):
         rpc("eth_estimateGas", call)
+
+
+def test_waiting_calls_are_bounded(chain: LocalChain) -> None:
+    queue = CallQueue(chain.node.reader, limit=2)
+    request = CallRequest(block_hash=chain.node.store.genesis_hash(), to=b"\x01" * 20)
+
+    async def flood() -> list[object]:
+        calls = [queue.call(request) for _ in range(5)]
+        first = await asyncio.gather(*calls, return_exceptions=True)
+        return [*first, await queue.call(request)]
+
+    results = asyncio.run_coroutine_threadsafe(flood(), chain.loop).result(30)
+    kinds = [isinstance(result, CallResult) for result in results]
+    assert kinds == [True, True, False, False, False, True]
+    assert "too many calls are waiting: limit 2" in str(results[2])

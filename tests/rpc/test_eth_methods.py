@@ -399,5 +399,3 @@ def test_who_the_node_is(rpc: Client, chain: LocalChain) -> None:
     assert rpc("qbft_getValidatorsByBlockNumber", "latest") == ["0x" + VALIDATOR.hex()]
     genesis = rpc("eth_getBlockByNumber", "0x0", False)["hash"]
     assert rpc("qbft_getValidatorsByBlockHash", genesis) == ["0x" + VALIDATOR.hex()]
-    assert rpc("inference_nodeStatus")["diverged"] is False
-    assert rpc("inference_listModels") == []

@@ -10,6 +10,7 @@ from precompiles import abi
 from precompiles.hashing import keccak256
 from precompiles.model.codec import encode_model, model_id
 from precompiles.runner import run_reference
+from precompiles.selftest import KERNEL_DIGEST
 from precompiles.selftest_models import sample_models
 from tests.rpc.client import Client, Refused
 from tests.rpc.local_chain import ACCOUNTS, LocalChain
@@ -132,6 +133,13 @@ def test_decimal_calls(rpc: Client, published: dict[str, Any]) -> None:
     both = rpc("inference_call", {"model": ID_HEX, "input": NUMBERS, "classify": True})
     assert both["values"] == answer["values"]
     assert both["labels"] == [values.index(max(values))]
+
+
+def test_node_status(rpc: Client) -> None:
+    status = rpc("inference_nodeStatus")
+    assert status["kernelDigest"] == "0x" + KERNEL_DIGEST
+    assert status["head"] == rpc("eth_blockNumber")
+    assert (status["diverged"], status["syncing"]) == (False, False)
 
 
 def test_estimate(rpc: Client, published: dict[str, Any]) -> None:
