@@ -26,6 +26,7 @@ from consensus.core.events import (
     CommitBlock,
     Diverged,
     Effect,
+    Entry,
     Event,
     MessageReceived,
     NewHeight,
@@ -35,6 +36,7 @@ from consensus.core.events import (
     Rejected,
     RequestBlocks,
     Resend,
+    RoundEntered,
     StartTimer,
     Timer,
     TimerFired,
@@ -233,7 +235,7 @@ class Engine:
             case Broadcast():
                 await self._broadcast(effect)
             case Persist(entry):
-                self._voter.persist(entry)
+                self._persist(entry)
             case Resend(message):
                 self._push(message)
             case StartTimer():
@@ -254,6 +256,11 @@ class Engine:
                 self._outlet.offer_block(author, height)
             case Rejected(author, reason):
                 self._outlet.misbehaved(author, reason)
+
+    def _persist(self, entry: Entry) -> None:
+        if isinstance(entry, RoundEntered):
+            log.info("block %d: round %d", entry.height, entry.round)
+        self._voter.persist(entry)
 
     async def _broadcast(self, effect: Broadcast) -> None:
         """Sign and journal on the disk thread; the event loop goes on meanwhile."""

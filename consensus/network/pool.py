@@ -30,7 +30,8 @@ from consensus.network.wire import MAX_FRAME, Code
 
 log = logging.getLogger(__name__)
 
-MAX_PENDING = 32
+MAX_PENDING = 16
+"""Handshakes at once; a stranger can make us hold one message of MAX_FRAME bytes in each."""
 CONNECT_SECONDS = 5.0
 
 

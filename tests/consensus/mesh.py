@@ -136,7 +136,7 @@ async def running(
     folder: Path,
     peers: Sequence[PeerAddress] = (),
     port: int = 0,
-    first_contact_seconds: float = 3.0,
+    first_contact_seconds: float = 1.0,
 ) -> AsyncIterator[Node]:
     """A node with validator key ``index`` until the block ends; faults surface at the end."""
     with Store(folder / "chain") as store:

@@ -1,13 +1,15 @@
 """Transactions and votes between real nodes."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
 from eth_account import Account
 
 from chain.errors import InvalidTransaction
+from consensus.network.errors import HandshakeError
+from consensus.network.identity import create_identity
 from consensus.network.wire import (
     Code,
     decode_hashes,
@@ -179,5 +181,26 @@ def test_votes_are_relayed_one_hop(tmp_path: Path) -> None:
         await reach([centre, *leaves], 5)
         assert all(len(leaf.service.peers) == 1 for leaf in leaves)
         assert centre.check_chain()[:5] == leaves[0].check_chain()[:5]
+
+    run(story)
+
+
+def test_floods_do_not_stop_the_chain(tmp_path: Path) -> None:
+    """A stranger announces far above every limit and never reads what it is sent."""
+
+    async def story(stack: AsyncExitStack) -> None:
+        nodes = await mesh(stack, spec_for(4), tmp_path, range(4))
+        await reach(nodes, 1)
+        flooder = await stranger(stack, nodes[0])
+        height = nodes[0].chain.height
+        with suppress(ConnectionError):
+            for number in range(600):
+                hashes = [keccak256(b"%d %d" % (number, item)) for item in range(64)]
+                await flooder.send(Code.ANNOUNCE, encode_hashes(hashes))
+        identity = create_identity(KEYS[STRANGER])
+        await until(lambda: identity.node_id not in nodes[0].service.connections)
+        await reach(nodes, height + 4)
+        with pytest.raises(HandshakeError, match="banned for another"):
+            await stranger(stack, nodes[0])
 
     run(story)
