@@ -109,6 +109,7 @@ class Node:
     chain: LocalChain
     service: ConsensusService
     supervisor: "asyncio.Task[None]"
+    fault_expected: bool = False
 
     @property
     def address(self) -> PeerAddress:
@@ -155,9 +156,10 @@ async def running(
         service = ConsensusService(settings, chain)
         await service.start()
         supervisor = asyncio.create_task(service.run())
+        node = Node(store, executor, chain, service, supervisor)
         try:
-            yield Node(store, executor, chain, service, supervisor)
-            assert not supervisor.done(), supervisor.exception()
+            yield node
+            assert supervisor.done() == node.fault_expected, supervisor
         finally:
             await service.close()
             supervisor.cancel()

@@ -1,5 +1,6 @@
 """Validators in one process over real sockets: agreement, faults, restarts, divergence."""
 
+import asyncio
 import logging
 from contextlib import AsyncExitStack
 from itertools import pairwise
@@ -7,9 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from chain.genesis_block import genesis_block
+from chain.head_feed import HeadFeed
+from chain.mempool import Mempool
+from chain.store import Store
+from consensus.errors import SignerError
+from consensus.local_chain import LocalChain
+from consensus.service import ConsensusService, ServiceSettings
 from tests.consensus.mesh import (
     ADDRESSES,
+    KEYS,
     Node,
+    PlainExecutor,
     fast_clock,
     mesh,
     reach,
@@ -188,5 +198,33 @@ def test_clocks_that_are_an_hour_ahead(
             assert head.timestamp > fast_clock() + 3000
             assert "check the clock" in caplog.text
         assert "ahead of our clock" in caplog.text
+
+    run(story)
+
+
+def test_a_node_that_cannot_note_its_votes_stops(tmp_path: Path) -> None:
+    async def story(stack: AsyncExitStack) -> None:
+        nodes = await mesh(stack, spec_for(4), tmp_path, range(4))
+        await reach(nodes, 1)
+        await asyncio.to_thread((tmp_path / "3").rename, tmp_path / "unmounted")
+        nodes[3].fault_expected = True
+        with pytest.raises(SignerError, match="cannot write"):
+            await nodes[3].supervisor
+        height = nodes[0].chain.height
+        await reach(nodes[:3], height + 3)
+
+    run(story)
+
+
+def test_two_processes_cannot_vote_with_one_key(tmp_path: Path) -> None:
+    async def story(stack: AsyncExitStack) -> None:
+        spec = spec_for(1)
+        await mesh(stack, spec, tmp_path, [0])
+        with Store(tmp_path / "second") as store:
+            store.write_genesis(*genesis_block(spec))
+            mempool = Mempool(spec, store.head(), store.state(store.head()))
+            chain = LocalChain(spec, store, PlainExecutor(store), mempool, HeadFeed())
+            with pytest.raises(SignerError, match="another process votes with this key"):
+                ConsensusService(ServiceSettings(KEYS[0], tmp_path / "0"), chain)
 
     run(story)
