@@ -77,7 +77,9 @@ library Assay {
     function toWads(bytes memory values) internal pure returns (int256[] memory wads) {
         wads = new int256[](values.length);
         for (uint256 i = 0; i < values.length; i++) {
-            wads[i] = int256(uint256(uint8(values[i]))) * WAD;
+            unchecked {
+                wads[i] = int256(uint256(uint8(values[i]))) * WAD;
+            }
         }
     }
 
@@ -100,24 +102,35 @@ library Assay {
         return dtype <= 2 ? 1 : uint256(1) << (dtype - 2); // u8 s8 s16 s32 s64
     }
 
-    /// Wads as the raw tensor of a port, by the rule that `inferWad` applies:
+    /// Wads as the raw tensor of a port, by the rule and with the error of `inferWad`:
     /// clip(zeroPoint + round half up(wad / scale)); out of range saturates.
     function encode(IModelRegistry.Port memory port, int256[] memory wads) internal pure returns (bytes memory raw) {
         uint256 size = sizeOf(port.dtype);
+        bool wide = port.dtype >= 4; // has a word for a missing value, its lowest
         int256 high = port.dtype == 1 ? int256(255) : int256((uint256(1) << (8 * size - 1)) - 1);
-        int256 low = port.dtype == 1 ? int256(0) : -high - 1;
-        int256 missing = low;
-        if (port.dtype >= 4) low += 1; // the lowest word means a missing value
+        int256 missing = port.dtype == 1 ? int256(0) : -high - 1;
+        int256 low = wide ? missing + 1 : missing;
+        int256 unit = int256(uint256(port.scaleNum)) * WAD;
+        int256 doubled = 2 * int256(uint256(port.scaleDen));
+        int256 zeroPoint = port.zeroPoint;
         raw = new bytes(wads.length * size);
+        uint256 next = 0;
         for (uint256 i = 0; i < wads.length; i++) {
-            int256 q = missing;
-            if (port.dtype < 4 || wads[i] != MISSING) {
-                int256 unit = int256(uint256(port.scaleNum)) * WAD;
-                q = port.zeroPoint + _floorDiv(2 * wads[i] * int256(uint256(port.scaleDen)) + unit, 2 * unit);
+            int256 q = wads[i];
+            if (wide && q == MISSING) {
+                q = missing;
+            } else {
+                if (q <= MISSING || q >= -MISSING) revert IInference.DecimalOutOfRange(i, q);
+                unchecked {
+                    // |q * doubled + unit| < 2**193
+                    q = zeroPoint + _floorDiv(q * doubled + unit, 2 * unit);
+                }
                 q = q < low ? low : q > high ? high : q;
             }
-            for (uint256 j = 0; j < size; j++) {
-                raw[i * size + j] = bytes1(uint8(uint256(q) >> (8 * j)));
+            unchecked {
+                for (uint256 j = 0; j < size; j++) {
+                    raw[next++] = bytes1(uint8(uint256(q) >> (8 * j)));
+                }
             }
         }
     }
@@ -148,7 +161,9 @@ library Assay {
     }
 
     function _floorDiv(int256 a, int256 b) private pure returns (int256 q) {
-        q = a / b; // rounds towards zero; b > 0
-        if (a % b < 0) q -= 1;
+        unchecked {
+            q = a / b; // rounds towards zero; b > 0
+            if (q * b > a) q -= 1;
+        }
     }
 }

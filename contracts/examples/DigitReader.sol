@@ -11,8 +11,12 @@ contract DigitReader {
     bytes32 public immutable model;
     uint256 public immutable pixels;
 
-    IModelRegistry.Port private input;
-    IModelRegistry.Port private output;
+    // The model's input and output, kept in code because storage would cost more than the model.
+    uint8 private immutable inputType;
+    uint64 private immutable scaleNum;
+    uint64 private immutable scaleDen;
+    int64 private immutable zeroPoint;
+    uint8 private immutable outputType;
 
     /// Last digit that an account had read, plus one; 0 for none.
     mapping(address reader => uint256) private readings;
@@ -31,8 +35,11 @@ contract DigitReader {
         if (info.outputBytes != 10 * Assay.sizeOf(info.outputs[0].dtype)) revert NotADigitModel(model_);
         model = model_;
         pixels = info.inputBytes / Assay.sizeOf(info.inputs[0].dtype);
-        input = info.inputs[0];
-        output = info.outputs[0];
+        inputType = info.inputs[0].dtype;
+        scaleNum = info.inputs[0].scaleNum;
+        scaleDen = info.inputs[0].scaleDen;
+        zeroPoint = info.inputs[0].zeroPoint;
+        outputType = info.outputs[0].dtype;
     }
 
     /// The digit and the ten scores in wads.
@@ -42,8 +49,10 @@ contract DigitReader {
 
     /// Read a digit in consensus and keep it.
     function read(bytes calldata image) external returns (uint256 digit) {
-        bytes memory raw = Assay.inferAndLog(model, Assay.encode(input, _wads(image)));
-        digit = Assay.argmax(Assay.words(output.dtype, raw));
+        IModelRegistry.Port memory port =
+            IModelRegistry.Port("image", inputType, new uint32[](0), scaleNum, scaleDen, zeroPoint);
+        bytes memory raw = Assay.inferAndLog(model, Assay.encode(port, _wads(image)));
+        digit = Assay.argmax(Assay.words(outputType, raw));
         readings[msg.sender] = digit + 1;
         emit DigitRead(msg.sender, digit, keccak256(image));
     }

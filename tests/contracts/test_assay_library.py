@@ -62,6 +62,18 @@ def test_encode_at_the_edges(library: Contract, dtype: DType) -> None:
     assert library.read("encode", dtype, 1, 1, 3, values) == words(dtype, expected)
 
 
+@pytest.mark.parametrize("dtype", list(DType))
+@pytest.mark.parametrize("value", [2**127, MISSING - 1, MISSING, 2**255 - 1, -(2**255)])
+def test_encode_refuses_what_the_native_account_refuses(
+    library: Contract, dtype: DType, value: int
+) -> None:
+    if value == MISSING and dtype in (DType.S32, DType.S64):
+        assert library.read("encode", dtype, 1, 1, 0, [value])
+    else:
+        error = library.error("encode", dtype, 1, 1, 0, [0, value])
+        assert error == ("DecimalOutOfRange", 1, value)
+
+
 @fast
 @given(dtypes, scales, zeros, st.data())
 def test_decode_equals_the_border(
