@@ -7,6 +7,8 @@ even loaded; it comes from the registry's record and the length of the input alo
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
+import numpy as np
+
 from precompiles.abi import encode, topic
 from precompiles.border import dequantize_decimal, quantize_decimal
 from precompiles.context import Call
@@ -14,7 +16,9 @@ from precompiles.dispatch import Function, dispatch, entry_gas, table_of
 from precompiles.errors import PrecompileRevert
 from precompiles.gas import GAS_PER_CALL_BYTE, decimal_gas, gas_for
 from precompiles.hashing import keccak256
-from precompiles.model.types import IntegerModel, Port
+from precompiles.kernels.arrays import Array
+from precompiles.model.checks import NUMPY_TYPES
+from precompiles.model.types import IntegerModel
 from precompiles.model_records import CALL_WORDS, ModelRecord
 from precompiles.model_store import ModelStore
 from precompiles.priced_state import WORD_READ, hash_gas, log_gas
@@ -86,7 +90,7 @@ class Inference:
         scores, batch, model = self._decimal(call, model_id, values, label=True)
         width = len(scores) // batch
         classes = model.type_of(model.outputs[0].value).elements
-        rows = [scores[i * width : i * width + classes] for i in range(batch)]
+        rows = (scores[i : i + classes] for i in range(0, len(scores), width))
         return [row.index(max(row)) for row in rows], scores
 
     def _decimal(
@@ -117,43 +121,61 @@ def to_raw(model: IntegerModel, values: Sequence[int], batch: int) -> bytes:
     """Decimals of a batch (sample after sample, ports in order) in raw border form.
 
     Raises:
-        PrecompileRevert: DecimalOutOfRange(index into ``values``, value).
+        PrecompileRevert: DecimalOutOfRange(index into ``values``, value), for the first such value.
     """
-    parts: list[bytes] = []
-    start = 0
-    for port in model.inputs * batch:
+    columns: list[Array] = []
+    refused: list[tuple[int, int]] = []
+    width, start = len(values) // batch, 0
+    for port in model.inputs:
         kind = model.type_of(port.value)
-        chunk = values[start : start + kind.elements]
         try:
-            quantized = quantize_decimal(chunk, DECIMALS, port.quantization, kind.dtype)
+            column = quantize_decimal(
+                _column(values, batch, start, kind.elements),
+                DECIMALS,
+                port.quantization,
+                kind.dtype,
+            )
+            columns.append(np.array(column, NUMPY_TYPES[kind.dtype]).reshape(batch, -1))
         except PrecompileRevert as error:
             index, value = cast(tuple[int, int], error.arguments)
-            raise PrecompileRevert(error.signature, (start + index, value)) from None
-        signed, size = kind.dtype.bounds[0] < 0, kind.dtype.size
-        parts.extend([value.to_bytes(size, "little", signed=signed) for value in quantized])
+            sample, element = divmod(index, kind.elements)
+            refused.append((sample * width + start + element, value))
         start += kind.elements
-    return b"".join(parts)
+    if refused:
+        raise PrecompileRevert("DecimalOutOfRange(uint256,int256)", min(refused))
+    return np.concatenate([column.view(np.uint8) for column in columns], axis=1).tobytes()
 
 
 def from_raw(model: IntegerModel, output: bytes, batch: int) -> list[int]:
     """Raw border form of a batch as decimals, in the same order."""
-    result: list[int] = []
+    rows = np.frombuffer(output, np.uint8).reshape(batch, -1)
+    columns: list[list[int]] = []
     start = 0
-    for port in model.outputs * batch:
-        stop = start + model.type_of(port.value).nbytes
-        result.extend(_port_decimals(model, port, output[start:stop]))
-        start = stop
-    return result
-
-
-def _port_decimals(model: IntegerModel, port: Port, data: bytes) -> list[int]:
-    dtype = model.type_of(port.value).dtype
-    signed, size = dtype.bounds[0] < 0, dtype.size
-    from_bytes = int.from_bytes
-    values = [
-        from_bytes(data[i : i + size], "little", signed=signed) for i in range(0, len(data), size)
+    for port in model.outputs:
+        kind = model.type_of(port.value)
+        column = np.ascontiguousarray(rows[:, start : start + kind.nbytes])
+        integers: list[int] = column.view(NUMPY_TYPES[kind.dtype]).reshape(-1).tolist()
+        columns.append(dequantize_decimal(integers, DECIMALS, port.quantization))
+        start += kind.nbytes
+    if len(columns) == 1:
+        return columns[0]
+    sizes = [len(column) // batch for column in columns]
+    return [
+        value
+        for sample in range(batch)
+        for column, size in zip(columns, sizes, strict=True)
+        for value in column[sample * size : (sample + 1) * size]
     ]
-    return dequantize_decimal(values, DECIMALS, port.quantization)
+
+
+def _column(values: Sequence[int], batch: int, start: int, elements: int) -> Sequence[int]:
+    """What one port takes of each sample, sample after sample."""
+    width = len(values) // batch
+    if elements == width:
+        return values
+    return [
+        value for row in range(start, len(values), width) for value in values[row : row + elements]
+    ]
 
 
 def _gas_for(call: Call, model_id: bytes, batch: int) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ from precompiles.runner import Plan, plan_model, run_plan
 STOP: Final = b"\0"
 _CHUNK_DOMAIN: Final = b"\xa1"
 
-PLAN_BYTES: Final = 256 << 20
+PLAN_BYTES: Final = 128 << 20
 """Model bytes whose plans are kept; a plan takes a small multiple of its model."""
 
 RESULT_BYTES: Final = 32 << 20

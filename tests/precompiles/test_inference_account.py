@@ -12,8 +12,9 @@ from genesis.addresses import INFERENCE, NATIVE
 from precompiles.abi import decode, topic
 from precompiles.errors import PrecompileFault
 from precompiles.hashing import keccak256
+from precompiles.model import operators as op
 from precompiles.model.codec import decode_model, encode_model
-from precompiles.model.types import Quantization
+from precompiles.model.types import DType, IntegerModel, Port, Quantization, TensorType
 from precompiles.model_store import BoundedCache, ModelStore, chunk_address
 from precompiles.runner import run_reference
 from precompiles.table import NATIVE_ACCOUNTS, native_accounts
@@ -111,6 +112,41 @@ def test_wad_calls_equal_exact_fractions(
         expected += [x0 + 2 * x1 + 3 * x2 + 10, x2 - x0]
     outcome = chain.inference(WAD, model_id, flat)
     assert outcome.values("int256[]") == ([(y - 1) * ETHER // 4 for y in expected],)
+
+
+def two_ports() -> IntegerModel:
+    """a s32 (2) in halves and b s32 (1) in quarters; y = a + b as integers, z = b."""
+    two, one = TensorType(DType.S32, (2,)), TensorType(DType.S32, (1,))
+    return IntegerModel(
+        inputs=(Port("a", 0, Quantization(1, 2, 0)), Port("b", 1, Quantization(1, 4, 0))),
+        outputs=(Port("y", 2, Quantization(1, 1, 0)), Port("z", 3, Quantization(1, 4, 0))),
+        constants=(),
+        tensors=(two, one, TensorType(DType.S64, (2,)), one),
+        instructions=(op.AddInteger(0, 1, 2), op.Clip(1, -100, 100, 3)),
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(-40, 40), min_size=3, max_size=3), min_size=1, max_size=4))
+def test_several_inputs_and_outputs_of_a_batch(rows: list[list[int]]) -> None:
+    chain = Chain()
+    model_id = chain.publish(encode_model(two_ports()), 512)
+    values, expected, labels = [], [], []
+    for a0, a1, b in rows:
+        values += [a0 * ETHER // 2, a1 * ETHER // 2, b * ETHER // 4]
+        expected += [(a0 + b) * ETHER, (a1 + b) * ETHER, b * ETHER // 4]
+        labels.append(int(a1 > a0))
+    assert chain.inference(WAD, model_id, values).values("int256[]") == (expected,)
+    classified = chain.inference(CLASSIFY, model_id, values)
+    assert classified.values("uint256[]", "int256[]") == (labels, expected)
+
+
+def test_the_first_decimal_out_of_range_is_named_whatever_its_port() -> None:
+    chain = Chain()
+    model_id = chain.publish(encode_model(two_ports()), 512)
+    values = [0, 0, 2**127, 0, -(2**200), 0]
+    outcome = chain.inference(WAD, model_id, values)
+    assert outcome.arguments() == (2, 2**127)
 
 
 def test_infer_and_log(chain: Chain) -> None:
