@@ -194,7 +194,9 @@ def _receipt(value: Block, receipts: Sequence[Receipt], index: int, first_log: i
         "cumulativeGasUsed": hex(own.cumulative_gas_used),
         "gasUsed": hex(own.cumulative_gas_used - before),
         "effectiveGasPrice": hex(tx.effective_gas_price(value.header.base_fee_per_gas)),
-        "contractAddress": None if tx.to is not None else data(created_address(tx)),
+        "contractAddress": None
+        if tx.to is not None
+        else data(created_address(tx.sender, tx.nonce)),
         "logs": logs,
         "logsBloom": data(own.logs_bloom),
         "status": hex(own.status),
@@ -202,6 +204,6 @@ def _receipt(value: Block, receipts: Sequence[Receipt], index: int, first_log: i
     }
 
 
-def created_address(tx: Transaction) -> bytes:
+def created_address(sender: bytes, nonce: int) -> bytes:
     """Address of the contract that a creation makes: keccak256(rlp([sender, nonce]))[12:]."""
-    return keccak256(rlp.encode([tx.sender, rlp.uint(tx.nonce)]))[12:]
+    return keccak256(rlp.encode([sender, rlp.uint(nonce)]))[12:]

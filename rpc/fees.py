@@ -28,7 +28,7 @@ def suggest_tip(chain: ChainReader) -> int:
     executed = chain.executed(head.hash)
     if executed is None or head.gas_used < FULL_RATIO * head.gas_limit:
         return DEFAULT_TIP
-    return max(DEFAULT_TIP, _tips(*executed, [TIP_PERCENTILE])[0])
+    return max(DEFAULT_TIP, percentile_tips(*executed, [TIP_PERCENTILE])[0])
 
 
 def gas_price(chain: ChainReader) -> int:
@@ -74,10 +74,12 @@ def _reward(chain: ChainReader, header: Header, percentiles: Sequence[float]) ->
     executed = chain.executed(header.hash, remember=False) if header.gas_used else None
     if executed is None:
         return ["0x0"] * len(percentiles)
-    return [hex(tip) for tip in _tips(*executed, percentiles)]
+    return [hex(tip) for tip in percentile_tips(*executed, percentiles)]
 
 
-def _tips(block: Block, receipts: Sequence[Receipt], percentiles: Sequence[float]) -> list[int]:
+def percentile_tips(
+    block: Block, receipts: Sequence[Receipt], percentiles: Sequence[float]
+) -> list[int]:
     """Tips at percentiles of the block's gas, transactions in ascending order of tip."""
     base_fee, before = block.header.base_fee_per_gas, 0
     paid = []
