@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 TRANSACTION_CODES = frozenset({Code.ANNOUNCE, Code.GET_TRANSACTIONS, Code.TRANSACTIONS})
 DIGESTS_REMEMBERED = 32
+YOUNG_CHAIN = 16
+"""Up to this height validators still start for the first time; none of them has to abstain."""
 NEVER = 1 << 64
 """Above every height."""
 
@@ -311,7 +313,7 @@ class ConsensusService:
             log.info("starting with %d peers at block %d", len(self.peers), self._chain.height)
         start = self._chain.height
         await self._syncer.catch_up()
-        if self._signer.last is None and self._chain.height > start:
+        if self._signer.last is None and self._chain.height > max(start, YOUNG_CHAIN):
             self._abstain()
         else:
             self._vote_from_now()

@@ -32,6 +32,7 @@ from consensus.network.wire import (
     encode_status,
     split_frame,
 )
+from consensus.service import YOUNG_CHAIN
 from tests.consensus.mesh import KEYS, Node, mesh, reach, run, running, spec_for, until
 
 STRANGER = 7
@@ -45,11 +46,11 @@ def test_a_late_validator_catches_up_and_votes(
     async def story(stack: AsyncExitStack) -> None:
         spec = spec_for(4)
         nodes = await mesh(stack, spec, tmp_path, range(3))
-        await reach(nodes, 8)
+        await reach(nodes, YOUNG_CHAIN + 1)
         late = await stack.enter_async_context(
             running(spec, 3, tmp_path / "3", [node.address for node in nodes])
         )
-        await reach([late], 8)
+        await reach([late], YOUNG_CHAIN + 1)
         assert "caught up" in caplog.text
         assert "no signing history here: first vote at block" in caplog.text
         await until(lambda: late.service.voting)
