@@ -9,6 +9,7 @@ ARGS   ?=
 setup: $(VENV)/.setup
 
 $(VENV)/.setup: requirements/base.txt pyproject.toml
+	@echo "Setting up $(VENV) (once; a minute or two)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Assay needs Python 3.11 or later")'
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --require-hashes -r requirements/base.txt
