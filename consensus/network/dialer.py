@@ -69,7 +69,8 @@ class Dialer:
         return False
 
     def _failed(self, reason: str) -> None:
-        """Log a new reason once, its repetitions only for debugging."""
-        level = logging.DEBUG if reason == self._reported else logging.INFO
+        """Log a new reason once; repetitions, and lost races with the other side, for debugging."""
+        won = self._node_id is not None and self._connected(self._node_id) is not None
+        level = logging.DEBUG if won or reason == self._reported else logging.INFO
         self._reported = reason
         log.log(level, "cannot connect to %s: %s; trying again", self._address, reason)

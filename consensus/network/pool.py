@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 from aiohttp import web
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 MAX_PENDING = 16
 """Handshakes at once; a stranger can make us hold one message of MAX_FRAME bytes in each."""
 CONNECT_SECONDS = 5.0
+MAX_REMEMBERED = 4096
+"""Scores and bans kept; a stranger can come with any number of node ids."""
 
 
 class PeerHandler(Protocol):
@@ -144,11 +146,13 @@ class Pool:
             log.info("peer %s is slow: %s", peer.name, reason)
             return
         score = self._scores.setdefault(peer.node_id, Score())
+        _bound(self._scores)
         banned = score.penalize(time.monotonic(), penalty)
         log.warning("peer %s loses %d points: %s", peer.name, penalty, reason)
         if banned:
             self._banned[peer.node_id] = time.monotonic() + BAN_SECONDS
-            del self._scores[peer.node_id]
+            _bound(self._banned)
+            self._scores.pop(peer.node_id, None)
             log.warning("peer %s is banned for %g s", peer.name, BAN_SECONDS)
             peer.close(f"banned for {BAN_SECONDS:g} s: {reason}")
 
@@ -255,6 +259,12 @@ class Pool:
 
 def _candidate(peer: Peer) -> Candidate:
     return Candidate(peer.node_id, peer.instance, host_of(peer.address), peer.outbound)
+
+
+def _bound(table: dict[bytes, Any]) -> None:
+    """Forget the oldest entry of a table that strangers could fill."""
+    if len(table) > MAX_REMEMBERED:
+        del table[next(iter(table))]
 
 
 def _report(task: "asyncio.Task[None]") -> None:
