@@ -138,6 +138,21 @@ class CallRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessListResult:
+    """Outcome of ``eth_createAccessList``.
+
+    Attributes:
+        access_list: addresses and slots that the call touches, in order of first access.
+        gas_used: gas units of the call with this list.
+        error: as in CallResult.
+    """
+
+    access_list: AccessList
+    gas_used: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CallResult:
     """Outcome of a simulated call.
 

@@ -4,7 +4,7 @@ As in geth, neither nonce nor sender code is checked, a request without fees cos
 base fee reads 0), and the block's own number, time and coinbase are the context.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -22,14 +22,21 @@ from chain.evm.state import WorldState
 from chain.evm.transition import Outcome, run_transaction
 from chain.execution import NodeSource, computation_of, environment_of
 from chain.header import Header
-from chain.requests import BlockOverride, CallRequest, CallResult, StateOverride
-from chain.transactions import Transaction
+from chain.requests import (
+    AccessListResult,
+    BlockOverride,
+    CallRequest,
+    CallResult,
+    StateOverride,
+)
+from chain.transactions import AccessList, Transaction
 from genesis.spec import GenesisSpec
 from precompiles.context import NativeAccount
 
 __all__ = ["CallRequest", "CallResult", "call", "estimate_gas"]
 
 _UNLIMITED: Final = 1 << 64
+_ACCESS_LIST_ROUNDS: Final = 8
 
 
 def call(
@@ -97,6 +104,53 @@ def estimate_gas(
     return _search(simulation.succeeds, first.gas_used - 1, high)
 
 
+def create_access_list(
+    spec: GenesisSpec,
+    header: Header,
+    source: NodeSource,
+    request: CallRequest,
+    natives: Mapping[bytes, NativeAccount] | None = None,
+) -> AccessListResult:
+    """Access list that makes every access of the call a warm one (EIP-2930).
+
+    A list changes the gas, and gas can change what a call does, so the call is repeated with the
+    list found until it names the same again. Sender, recipient, coinbase and precompiled accounts
+    are warm anyway and appear only with slots.
+
+    Args:
+        spec: the genesis.
+        header: block whose state is used.
+        source: trie nodes, codes and ancestors.
+        request: the call; its own access list is kept.
+        natives: native accounts; None for this chain's.
+
+    Raises:
+        InvalidTransaction: a request that no transaction could make.
+        ExecutorFault: this node is broken.
+    """
+    for _ in range(_ACCESS_LIST_ROUNDS):
+        simulation = _Simulation(spec, header, source, request, natives)
+        limit = simulation.gas_limit
+        outcome = simulation.run(limit if request.gas is None else min(request.gas, limit))
+        found = _access_list(simulation.accessed, simulation.always_warm(outcome))
+        if found == request.access_list:
+            break
+        request = replace(request, access_list=found)
+    return AccessListResult(found, outcome.gas_used, outcome.error)
+
+
+def _access_list(
+    accessed: Iterable[bytes | tuple[bytes, int]], always_warm: Collection[bytes]
+) -> AccessList:
+    slots: dict[bytes, list[int]] = {}
+    for item in accessed:
+        if isinstance(item, tuple):
+            slots.setdefault(item[0], []).append(item[1])
+        elif item not in always_warm:
+            slots.setdefault(item, [])
+    return tuple((address, tuple(found)) for address, found in slots.items())
+
+
 def _search(succeeds: Callable[[int], bool], low: int, high: int) -> int:
     """Least limit in (low, high] that succeeds, given that ``high`` does and ``low`` does not."""
     guess = low + 1  # most calls need exactly what they used, and no refund or stipend counts
@@ -126,6 +180,7 @@ class _Simulation:
         if self._fee == 0:
             context = replace(context, base_fee_per_gas=0)
         self.gas_limit = context.gas_limit
+        self.accessed: tuple[bytes | tuple[bytes, int], ...] = ()
         self._chain_id = spec.chain_id
         self._request = request
         environment = environment_of(spec, context, _ancestors(header, source))
@@ -146,8 +201,14 @@ class _Simulation:
         if balance < cost:
             raise InsufficientFunds(sender, balance, cost)
         outcome = run_transaction(self._computation, self._state, transaction)
+        self.accessed = self._state.accessed()
         self._state.revert(0)
         return outcome
+
+    def always_warm(self, outcome: Outcome) -> set[bytes]:
+        """Addresses that are warm without a list: parties of the transaction and coinbase."""
+        recipient = self._request.to or outcome.contract_address or b""
+        return {self._request.sender, recipient, self._state.coinbase}
 
     def succeeds(self, gas_limit: int) -> bool:
         """Whether the request succeeds with this gas limit."""

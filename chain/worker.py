@@ -21,7 +21,7 @@ from chain.executor import Executor
 from chain.frames import Answer, Hello, Request, failure_of, pack, read_frame
 from chain.genesis_block import genesis_block
 from chain.header import Header
-from chain.requests import CallRequest, CallResult
+from chain.requests import AccessListResult, CallRequest, CallResult
 from chain.store import Store
 from genesis.spec import GenesisSpec, parse_genesis
 
@@ -57,6 +57,12 @@ class Reader:
 
         return estimate_gas(self._spec, self._header(request), self._store, request)
 
+    def create_access_list(self, request: CallRequest) -> AccessListResult:
+        """Addresses and slots that a call touches."""
+        from chain.simulation import create_access_list
+
+        return create_access_list(self._spec, self._header(request), self._store, request)
+
     def warm_up(self) -> None:
         """Load the EVM, so that the first call does not wait for it."""
         import chain.simulation  # noqa: F401
@@ -66,6 +72,7 @@ class Reader:
         return {
             "call": self.call,
             "estimate_gas": self.estimate_gas,
+            "create_access_list": self.create_access_list,
             "warm_up": self.warm_up,
         }
 

@@ -21,6 +21,7 @@ from chain.frames import (
     unpack,
 )
 from chain.requests import (
+    AccessListResult,
     BlockAttributes,
     BlockVerdict,
     BuiltBlock,
@@ -279,6 +280,10 @@ class ReaderClient:
     async def estimate_gas(self, request: CallRequest) -> int:
         """Least gas limit that succeeds; raises as ``call``, and CallFailed on a revert."""
         return _expect(int, await self._ask("estimate_gas", request))
+
+    async def create_access_list(self, request: CallRequest) -> AccessListResult:
+        """Addresses and slots that the call touches; raises as ``call``."""
+        return _expect(AccessListResult, await self._ask("create_access_list", request))
 
     async def close(self) -> None:
         """End every reader at once; waiting calls raise ExecutorFault."""

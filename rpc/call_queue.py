@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from chain.requests import CallRequest, CallResult
+from chain.requests import AccessListResult, CallRequest, CallResult
 from chain.worker_client import ReaderClient
 from rpc.errors import LIMIT_EXCEEDED, RpcError
 
@@ -33,6 +33,10 @@ class CallQueue:
     async def estimate_gas(self, request: CallRequest) -> int:
         """As ``ReaderClient.estimate_gas``; raises RpcError -32005 when the queue is full."""
         return await self._enter(lambda: self._reader.estimate_gas(request))
+
+    async def create_access_list(self, request: CallRequest) -> AccessListResult:
+        """As ``ReaderClient.create_access_list``; raises RpcError -32005 when the queue is full."""
+        return await self._enter(lambda: self._reader.create_access_list(request))
 
     async def _enter(self, start: Callable[[], Awaitable[T]]) -> T:
         if self._waiting >= self._limit:

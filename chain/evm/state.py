@@ -277,6 +277,10 @@ class WorldState:
             self._undo.append((self._warm, key, _MISSING))
             self._warm[key] = True
 
+    def accessed(self) -> tuple[bytes | tuple[bytes, int], ...]:
+        """Warm addresses and (address, slot) pairs in order of first access."""
+        return tuple(self._warm)
+
     # Block
 
     def get_ancestor_hash(self, block_number: int) -> bytes:

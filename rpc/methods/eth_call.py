@@ -1,4 +1,4 @@
-"""``eth_``: calls and estimates. The EVM runs in reader processes, never here."""
+"""``eth_``: calls, estimates, access lists. The EVM runs in reader processes, never here."""
 
 from functools import partial
 
@@ -7,7 +7,7 @@ from rpc.abi_registry import revert_reason
 from rpc.call_decode import call_request
 from rpc.context import NodeContext
 from rpc.decode import Params, mapping
-from rpc.encode import data
+from rpc.encode import Json, access_list, data
 from rpc.errors import SERVER_ERROR, ExecutionReverted, InvalidParams, RpcError
 from rpc.jsonrpc import Handler
 
@@ -17,6 +17,7 @@ def table(node: NodeContext) -> dict[str, Handler]:
     return {
         "eth_call": partial(_call, node),
         "eth_estimateGas": partial(_estimate, node),
+        "eth_createAccessList": partial(_create_access_list, node),
     }
 
 
@@ -53,3 +54,15 @@ async def _call(node: NodeContext, params: Params) -> str:
 
 async def _estimate(node: NodeContext, params: Params) -> str:
     return hex(await node.calls.estimate_gas(request_of(node, params)))
+
+
+async def _create_access_list(node: NodeContext, params: Params) -> Json:
+    """Geth's shape: a call that fails has a list, too, and ``error`` says why it failed."""
+    result = await node.calls.create_access_list(request_of(node, params))
+    answer: Json = {
+        "accessList": access_list(result.access_list),
+        "gasUsed": hex(result.gas_used),
+    }
+    if result.error is not None:
+        answer["error"] = "execution reverted" if result.error == "revert" else result.error
+    return answer

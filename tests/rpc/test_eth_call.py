@@ -164,3 +164,34 @@ def test_waiting_calls_are_bounded(chain: LocalChain) -> None:
     kinds = [isinstance(result, CallResult) for result in results]
     assert kinds == [True, True, False, False, False, True]
     assert "too many calls are waiting: limit 2" in str(results[2])
+
+
+def test_access_lists(rpc: Client, counter: str) -> None:
+    call = {"from": SENDER.address, "to": counter, "data": SET + word(7)}
+    created = rpc("eth_createAccessList", call)
+    (entry,) = created["accessList"]  # the recipient, because of its slots
+    assert entry["address"] == counter
+    assert entry["storageKeys"][0] == "0x" + word(0)
+    assert len(entry["storageKeys"]) == 2  # number and hits[sender]
+    with_list = call | {"accessList": created["accessList"]}
+    assert rpc("eth_createAccessList", with_list) == created
+    receipt = rpc.send(SENDER, to=counter, data=SET + word(7), accessList=created["accessList"])
+    assert receipt["gasUsed"] == created["gasUsed"]
+
+
+def test_access_lists_name_other_accounts(rpc: Client) -> None:
+    """``BALANCE`` of one account and ``SLOAD`` of a creation; nothing of precompiles."""
+    other = "77" * 20
+    data = "0x73" + other + "31" + "600454" + "600131" + "00"
+    (entry,) = rpc("eth_createAccessList", {"data": data})["accessList"][:1]
+    assert entry == {"address": "0x" + other, "storageKeys": []}
+    addresses = [
+        item["address"] for item in rpc("eth_createAccessList", {"data": data})["accessList"]
+    ]
+    assert "0x" + "00" * 19 + "01" not in addresses
+
+
+def test_access_lists_of_failing_calls(rpc: Client, counter: str) -> None:
+    failed = rpc("eth_createAccessList", {"to": counter, "data": SET + word(13)})
+    assert failed["error"] == "execution reverted"
+    assert int(failed["gasUsed"], 16) > 21_000
