@@ -9,6 +9,7 @@ from typing import Any, Final
 from eth.exceptions import (
     FullStack,
     InsufficientStack,
+    InvalidInstruction,
     InvalidJumpDestination,
     OutOfBoundsRead,
     OutOfGas,
@@ -235,7 +236,11 @@ def _frame(outermost: Any) -> _Frame:
 
 
 def _text(error: VMError) -> str:
-    return _ERROR_TEXTS.get(type(error)) or str(error) or type(error).__name__
+    text = _ERROR_TEXTS.get(type(error)) or str(error) or type(error).__name__
+    if isinstance(error, InvalidInstruction):
+        is_jump = text.startswith("Jump")  # into push data
+        return "invalid jump destination" if is_jump else text.replace("I", "i", 1)
+    return text
 
 
 def _authorize(state: WorldState, authorization: Authorization) -> int:

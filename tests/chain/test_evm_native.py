@@ -235,3 +235,13 @@ def test_native_accounts_are_warm_from_the_start() -> None:
         gas_of[target] = int.from_bytes(result.output, "big")
     cold = gas_of.pop(bytes.fromhex("0e" * 20))
     assert gas_of[COUNTER] == cold - 2_500
+
+
+def test_this_chains_own_accounts_answer_in_typed_errors() -> None:
+    chain = MemoryChain()
+    for address in NATIVE:
+        request = CallRequest(chain.head.hash, to=address, data=b"\xde\xad\xbe\xef", gas=200_000)
+        result = call(chain.spec, chain.head.header, chain, request)
+        assert result.error == "revert"
+        assert len(result.output) >= 4
+        assert result.gas_used < 200_000

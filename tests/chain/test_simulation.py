@@ -94,10 +94,11 @@ def test_revert_gives_its_data() -> None:
 @pytest.mark.parametrize(
     ("code", "text"),
     [
-        (b"\xfe", "Invalid opcode 0xfe"),
+        (b"\xfe", "invalid opcode 0xfe"),
         (b"\x50", "stack underflow"),
         (b"\x5f" * 1025, "stack limit reached 1024"),
         (push(7) + b"\x56", "invalid jump destination"),
+        (push(4) + b"\x56" + push(0x5B), "invalid jump destination"),
         (b"\x5b" + push(0) + b"\x56", "out of gas"),
         (op(0x3E, 0, 0, 1), "return data out of bounds"),
     ],
@@ -303,7 +304,7 @@ def test_estimate_that_cannot_succeed() -> None:
     with pytest.raises(CallFailed, match="revert") as failure:
         estimate(chain, to=CONTRACT, data=b"\x07")
     assert failure.value.output == b"\x07"
-    with pytest.raises(CallFailed, match="Invalid opcode"):
+    with pytest.raises(CallFailed, match="invalid opcode"):
         estimate(chain, to=OTHER)
     with pytest.raises(CallFailed, match=r"gas required exceeds allowance \(20000\)"):
         estimate(chain, to=account(5), gas=20_000)
