@@ -85,6 +85,19 @@ def test_one_silent_validator_of_four_does_not_stop_the_chain(tmp_path: Path) ->
     run(story)
 
 
+def test_seven_validators_bear_two_faults(tmp_path: Path) -> None:
+    async def story(stack: AsyncExitStack) -> None:
+        spec = spec_for(7)
+        nodes = await mesh(stack, spec, tmp_path, range(6))
+        await reach(nodes, 2)
+        nodes[5].executor.refuse = lambda block: "gas_used 1, computed 2"
+        await reach(nodes[:5], nodes[0].chain.height + 8)
+        agree(nodes)
+        assert nodes[5].service.diverged
+
+    run(story)
+
+
 def test_two_of_four_stop_and_the_third_brings_the_chain_back(tmp_path: Path) -> None:
     async def story(stack: AsyncExitStack) -> None:
         spec = spec_for(4)

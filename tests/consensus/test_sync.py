@@ -14,6 +14,8 @@ from chain import rlp
 from chain.blocks import Block, decode_block
 from chain.certificate import decode_certificate
 from chain.errors import InvalidBlock, InvalidSeal, UnknownParent
+from chain.requests import BlockVerdict
+from consensus.codec import proposed_block
 from consensus.network.identity import Network, client_context, create_identity
 from consensus.network.session import greet_server
 from consensus.network.wire import (
@@ -154,6 +156,8 @@ def test_what_a_chain_accepts_from_strangers(tmp_path: Path) -> None:
         with pytest.raises(InvalidBlock, match="transactions_root"):
             await chain.import_sealed(replace(first, block=foreign), last=True)
         assert not chain.diverged  # the body was the sender's fault
+        chain.decided_against_us(proposed_block(foreign), BlockVerdict(False, "transactions"))
+        assert not chain.diverged  # its proposer sent us another body than the quorum
         header = decode_block(first.block).header
         forged = Block(replace(header, gas_used=1), ())
         with pytest.raises(InvalidSeal):
