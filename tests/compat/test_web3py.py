@@ -118,6 +118,8 @@ def test_state(w3: Web3, counter: Any) -> None:
     answer = w3.eth.call({"to": counter.address, "data": NUMBER}, "latest", override)
     assert int.from_bytes(answer, "big") == 9
     assert counter.functions.set(5).estimate_gas() > 21_000
+    created = w3.eth.create_access_list({"to": counter.address, "data": NUMBER})
+    assert created["accessList"][0]["address"] == counter.address
 
 
 def test_filters(w3: Web3, counter: Any) -> None:

@@ -92,6 +92,10 @@ await step("call with stateOverride", async () => {
   const answer = await pub.call({ to: address, data: "0x8381f58a", stateOverride: [{ address, stateDiff }] });
   assert(BigInt(answer.data) === 9n, "value");
 });
+await step("createAccessList", async () => {
+  const { accessList } = await pub.createAccessList({ account, to: address, data: "0x8381f58a" });
+  assert(accessList[0].storageKeys.length === 1, "slot 0");
+});
 await step("getProof", async () => {
   const proof = await pub.getProof({ address, storageKeys: ["0x" + "0".repeat(64)] });
   assert(proof.storageProof[0].value === 6n, "value");

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
@@ -296,6 +297,28 @@ def test_connections_are_bounded(chain: LocalChain) -> None:
                 pass
 
     run(check())
+
+
+def reader_processes() -> set[int]:
+    children = psutil.Process().children(recursive=True)
+    return {child.pid for child in children if "reader" in child.cmdline()}
+
+
+def test_hanging_up_does_not_cost_a_reader(chain: LocalChain, rpc: Client) -> None:
+    loop = {"data": "0x5b5f56", "gas": hex(3_000_000)}  # JUMPDEST, PUSH0, JUMP: out of gas
+
+    async def check() -> None:
+        async with socket_to(chain) as socket:
+            call = {"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [loop]}
+            await socket.send_json(call)
+            await ask(socket, "eth_chainId")
+
+    rpc("eth_call", {"data": "0x00"})  # a reader is there
+    before = reader_processes()
+    assert before
+    run(check())
+    rpc("eth_call", {"data": "0x00"})
+    assert reader_processes() == before
 
 
 def test_development_methods_are_off_unless_asked_for(chain: LocalChain, rpc: Client) -> None:
