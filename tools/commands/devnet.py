@@ -129,7 +129,8 @@ def _run_demo(network: Network, began: float) -> None:
         demo_run.wait_until_connected(network.validators)
         demo_run.publish(first, models, progress)
     for model in models:
-        _say(f"Published {model.name}: 0x{model.model_id.hex()} ({model.summary})")
+        _say(f"Published {model.name} 0x{model.model_id.hex()}")
+        click.echo(f"    {model.summary}")
     contract = demo_run.deploy_reader(first, models[0], folder / "demo.json")
     _say(f"DigitReader at 0x{contract.hex()}")
     sample = int(time.time()) % 1797
@@ -143,11 +144,11 @@ def _run_demo(network: Network, began: float) -> None:
         click.secho("  ✓ " if agrees else "  ✗ ", fg="green" if agrees else "red", nl=False)
         click.echo(
             f"validator {witness.validator.index} 0x{witness.validator.address.hex()[:8]}… "
-            f"block 0x{witness.block_hash.hex()[:8]}… output {witness.recomputed.hex()}"
+            f"block 0x{witness.block_hash.hex()[:8]}… output 0x{witness.recomputed.hex()[:48]}…"
         )
         if not agrees:
             raise ToolError(f"validator {witness.validator.index} computed another output")
-    certificate = folder / "certificates" / f"{result.transaction.hex()}.json"
+    certificate = folder / "certificates" / f"{result.transaction.hex()[:16]}.json"
     checks = demo_run.certify_and_verify(
         first, result.transaction, folder / "genesis.json", certificate
     )
