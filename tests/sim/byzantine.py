@@ -106,9 +106,11 @@ class BadJustifier(Liar):
             return super().broadcast(message)
         payload, rng = message.signed.payload, self.world.rng
         block = make_block(self.chain[-1][0], self.address, b"unjustified")
-        evidence = [item for item in message.round_changes if rng.random() < 0.7]
-        lies = [item for item in evidence if item.payload.prepared is None or rng.random() < 0.5]
-        draft = Draft(replace(payload, block=block), tuple(lies), message.prepares[:1])
+        evidence, prepares = message.round_changes, message.prepares
+        if rng.random() < 0.5:  # else all the evidence, for another block than it shows
+            evidence = tuple(item for item in evidence if item.payload.prepared is None)
+            prepares = ()
+        draft = Draft(replace(payload, block=block), evidence, prepares)
         super().broadcast(self.sign_anything(draft))
         later = replace(payload, block=block, round=payload.round + self.world.count)
         super().broadcast(self.sign_anything(Draft(later)))

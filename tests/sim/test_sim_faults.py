@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from consensus.core import round_change
-from tests.sim.byzantine import HABITS, Equivocator, Silent
+from tests.sim.byzantine import HABITS, BadJustifier, Equivocator, Silent
 from tests.sim.world import Node, Options, World, make_world
 
 SEEDS = int(os.environ.get("ASSAY_SIM_SEEDS", "200"))
@@ -148,6 +148,29 @@ def test_control_without_a_journal_a_power_cut_forks(
     assert world.forks() & {1} == forks
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_what_one_node_decided_the_others_decide_after_a_round_change(
+    tmp_path: Path, seed: int
+) -> None:
+    """COMMITs get lost just after the first node had enough; a liar may be among the rest.
+
+    The others are locked. They may not decide anything else, whatever the liar proposes.
+    """
+    liars: dict[int, type[Node]] = {1: BadJustifier} if seed < 6 else {}  # proposes in round 1
+    world = make_world(tmp_path, seed, 4, Options(), liars)
+    world.run(60, lambda: max(world.heights()) == 1)
+    lucky = next(node.index for node in world.honest() if len(node.chain) > 1)
+    world.group = {index: index for index in range(4)}
+    world.run(world.now + 0.5)
+    world.group = {lucky: 1}
+    world.run(world.now + 90)
+    world.group = {}
+    world.run(world.now + 40)
+    check_safe(world)
+    assert min(world.heights()) > 2
+    world.close()
+
+
 def absence(folder: Path, seed: int) -> World:
     """Two of four are away for 300 s; the time then runs to a block on all four or 120 s more."""
     world = make_world(folder / str(seed), seed, 4)
@@ -181,15 +204,19 @@ def test_control_without_jump_and_company_recovery_misses_the_bound(
     assert min(times) > 32
 
 
+@pytest.mark.parametrize("waits", [True, False])
 def test_control_a_timer_that_waits_for_nobody_can_stall_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: bool
 ) -> None:
-    """Of three honest nodes one stays a round ahead of the two others, who cannot decide."""
-    monkeypatch.setattr(round_change, "_has_company", lambda _: True)
-    world = make_world(tmp_path, 302, 4, STORM, {2: Silent})
-    storm(world)
-    world.run(CALM)
-    world.group = {}
-    world.run(CALM + 400)
-    assert world.heights() == [0, 0, 0]
+    """One of three honest nodes is a round ahead: too few to jump after, too many to miss."""
+    if not waits:
+        monkeypatch.setattr(round_change, "_has_company", lambda _: True)
+    options = Options(base=2.0, cap=2.0, latency=(0.02, 0.04), executor=(0.01, 0.02))
+    world = make_world(tmp_path, 1, 4, options, {0: Silent})
+    for node in world.nodes[2:]:
+        node.crash()
+        world.at(options.period + options.base, node.boot)
+    world.run(600)
+    assert (min(world.heights()) > 50) == waits
+    assert (max(world.heights()) == 0) == (not waits)
     world.close()

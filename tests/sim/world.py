@@ -153,7 +153,13 @@ class World:
             delay = self.rng.uniform(*options.latency)
             if stormy and self.rng.random() < 0.25:
                 delay *= options.slow
-            self.at(delay, lambda: deliver(self.nodes[target]) if self.nodes[target].up else None)
+            self.at(delay, lambda: self.arrive(source, target, deliver))
+
+    def arrive(self, source: int, target: int, deliver: Callable[["Node"], object]) -> None:
+        """A partition also cuts what is under way."""
+        node = self.nodes[target]
+        if node.up and self.group.get(source, 0) == self.group.get(target, 0):
+            deliver(node)
 
     def honest(self) -> list["Node"]:
         return [node for node in self.nodes if node.honest]
