@@ -399,3 +399,32 @@ def test_who_the_node_is(rpc: Client, chain: LocalChain) -> None:
     assert rpc("qbft_getValidatorsByBlockNumber", "latest") == ["0x" + VALIDATOR.hex()]
     genesis = rpc("eth_getBlockByNumber", "0x0", False)["hash"]
     assert rpc("qbft_getValidatorsByBlockHash", genesis) == ["0x" + VALIDATOR.hex()]
+
+
+def test_too_many_logs(
+    rpc: Client, deployed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query is refused whole; a filter hands its logs out in parts and loses none."""
+    counter = deployed["contractAddress"]
+    identity = rpc("eth_newFilter", {"address": counter})
+    receipts = [rpc.send(SENDER, to=counter, data=SET + word(40 + i)) for i in range(5)]
+    logs = [log for receipt in receipts for log in receipt["logs"]]
+    span = {"fromBlock": receipts[0]["blockNumber"], "toBlock": receipts[4]["blockNumber"]}
+    assert rpc("eth_getLogs", span) == logs
+    monkeypatch.setattr("rpc.logs.MAX_LOGS", 2)
+    with pytest.raises(Refused) as info:
+        rpc("eth_getLogs", span)
+    assert info.value.code == -32005
+    assert "narrow the block range" in info.value.message
+    parts = [rpc("eth_getFilterChanges", identity) for _ in range(4)]
+    assert [len(part) for part in parts] == [2, 2, 1, 0]
+    assert [log for part in parts for log in part] == logs
+
+
+def test_filters_reach_back_in_parts(rpc: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity = rpc("eth_newBlockFilter")
+    receipts = [rpc.send(SENDER, to="0x" + "02" * 20) for _ in range(3)]
+    monkeypatch.setattr("rpc.methods.eth_logs.MAX_BLOCKS", 2)
+    parts = [rpc("eth_getFilterChanges", identity) for _ in range(3)]
+    assert [len(part) for part in parts] == [2, 1, 0]
+    assert parts[0] + parts[1] == [receipt["blockHash"] for receipt in receipts]
