@@ -1,8 +1,6 @@
 """``eth_call`` and ``eth_estimateGas`` through reader processes."""
 
 import asyncio
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,6 @@ from rpc.call_queue import CallQueue
 from tests.rpc.client import Client, Refused
 from tests.rpc.local_chain import ACCOUNTS, LocalChain
 
-ARTIFACT = json.loads((Path(__file__).parents[1] / "compat" / "Counter.json").read_text())
 SENDER = ACCOUNTS[0]
 NUMBER, SET, BOOM, HITS = "0x8381f58a", "0x60fe47b1", "0xa169ce09", "0xbc1eb91c"
 TOO_BIG = "0x6ad9cdfc"
@@ -22,14 +19,6 @@ TOO_BIG = "0x6ad9cdfc"
 
 def word(number: int) -> str:
     return f"{number:064x}"
-
-
-@pytest.fixture(scope="module")
-def counter(chain: LocalChain) -> str:
-    """Address of a Counter that holds 3."""
-    receipt = Client(chain.url).send(SENDER, data=ARTIFACT["bytecode"] + word(3))
-    address: str = receipt["contractAddress"]
-    return address
 
 
 def test_calls_at_blocks(rpc: Client, counter: str) -> None:

@@ -1,7 +1,5 @@
 """``eth_``, ``net_``, ``txpool_`` and ``qbft_`` methods on real blocks."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from precompiles.hashing import keccak256
 from tests.rpc.client import Client, Refused
 from tests.rpc.local_chain import ACCOUNTS, ETHER, VALIDATOR, LocalChain
 
-ARTIFACT = json.loads((Path(__file__).parents[1] / "compat" / "Counter.json").read_text())
 SENDER = ACCOUNTS[0]
 SET = "0x60fe47b1"
 SET_TOPIC = "0x" + keccak256(b"Set(address,uint256,string)").hex()
@@ -22,12 +19,6 @@ UNKNOWN = "0x" + "11" * 32
 
 def word(number: int) -> str:
     return f"{number:064x}"
-
-
-@pytest.fixture(scope="module")
-def deployed(chain: LocalChain) -> dict[str, Any]:
-    """Receipt of a Counter's creation; it holds 3."""
-    return Client(chain.url).send(SENDER, data=ARTIFACT["bytecode"] + word(3))
 
 
 @pytest.fixture(scope="module")
@@ -333,59 +324,6 @@ def test_send_and_wait_in_one_call(rpc: Client) -> None:
     assert receipt == rpc("eth_getTransactionReceipt", receipt["transactionHash"])
 
 
-def test_several_logs_count_through_the_block(
-    chain: LocalChain, rpc: Client, deployed: dict[str, Any]
-) -> None:
-    counter = deployed["contractAddress"]
-    chain.pause()
-    try:
-        hashes = [
-            rpc("eth_sendRawTransaction", rpc.sign(account, to=counter, data=SET + word(20 + i)))
-            for i, account in enumerate(ACCOUNTS)
-        ]
-    finally:
-        chain.resume()
-    receipts = [rpc.wait(tx_hash) for tx_hash in hashes]
-    assert len({receipt["blockHash"] for receipt in receipts}) == 1
-    block = receipts[0]["blockHash"]
-    logs = rpc("eth_getLogs", {"blockHash": block})
-    assert [log["logIndex"] for log in logs] == [hex(i) for i in range(len(ACCOUNTS))]
-    assert [log["transactionIndex"] for log in logs] == [log["logIndex"] for log in logs]
-    ordered = rpc("eth_getBlockReceipts", block)
-    assert [log for receipt in ordered for log in receipt["logs"]] == logs
-    gas = [int(receipt["gasUsed"], 16) for receipt in ordered]
-    assert int(ordered[-1]["cumulativeGasUsed"], 16) == sum(gas)
-    by_sender = {receipt["transactionHash"]: receipt for receipt in ordered}
-    assert all(by_sender[receipt["transactionHash"]] == receipt for receipt in receipts)
-    topic = "0x" + "00" * 12 + ACCOUNTS[2].address[2:].lower()
-    (own,) = rpc("eth_getLogs", {"blockHash": block, "topics": [None, [topic]]})
-    assert int(own["topics"][2], 16) == 22
-
-
-def test_filters(rpc: Client, deployed: dict[str, Any]) -> None:
-    counter = deployed["contractAddress"]
-    logs = rpc("eth_newFilter", {"address": counter})
-    blocks, pending = rpc("eth_newBlockFilter"), rpc("eth_newPendingTransactionFilter")
-    past = rpc("eth_newFilter", {"address": counter, "fromBlock": "0x0", "toBlock": "0x0"})
-    future = rpc("eth_newFilter", {"fromBlock": "0xffffff"})
-    assert all(rpc("eth_getFilterChanges", one) == [] for one in (logs, blocks, pending, future))
-    receipt = rpc.send(SENDER, to=counter, data=SET + word(30))
-    assert rpc("eth_getFilterChanges", logs) == receipt["logs"]
-    assert rpc("eth_getFilterChanges", blocks) == [receipt["blockHash"]]
-    assert rpc("eth_getFilterChanges", pending) == [receipt["transactionHash"]]
-    for one in (logs, blocks, pending, past, future):
-        assert rpc("eth_getFilterChanges", one) == []
-    assert receipt["logs"][0] in rpc("eth_getFilterLogs", logs)
-    assert rpc("eth_getFilterLogs", past) == rpc("eth_getFilterLogs", future) == []
-    for one in (logs, blocks, pending, past, future):
-        assert rpc("eth_uninstallFilter", one) is True
-        assert rpc("eth_uninstallFilter", one) is False
-        with pytest.raises(Refused, match="filter not found"):
-            rpc("eth_getFilterChanges", one)
-    with pytest.raises(Refused, match="invalid block range params"):
-        rpc("eth_newFilter", {"fromBlock": "0x2", "toBlock": "0x1"})
-
-
 def test_who_the_node_is(rpc: Client, chain: LocalChain) -> None:
     assert rpc("web3_clientVersion") == "assay/v0.1.0/test"
     assert rpc("web3_sha3", "0x") == "0x" + keccak256(b"").hex()
@@ -399,32 +337,3 @@ def test_who_the_node_is(rpc: Client, chain: LocalChain) -> None:
     assert rpc("qbft_getValidatorsByBlockNumber", "latest") == ["0x" + VALIDATOR.hex()]
     genesis = rpc("eth_getBlockByNumber", "0x0", False)["hash"]
     assert rpc("qbft_getValidatorsByBlockHash", genesis) == ["0x" + VALIDATOR.hex()]
-
-
-def test_too_many_logs(
-    rpc: Client, deployed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A query is refused whole; a filter hands its logs out in parts and loses none."""
-    counter = deployed["contractAddress"]
-    identity = rpc("eth_newFilter", {"address": counter})
-    receipts = [rpc.send(SENDER, to=counter, data=SET + word(40 + i)) for i in range(5)]
-    logs = [log for receipt in receipts for log in receipt["logs"]]
-    span = {"fromBlock": receipts[0]["blockNumber"], "toBlock": receipts[4]["blockNumber"]}
-    assert rpc("eth_getLogs", span) == logs
-    monkeypatch.setattr("rpc.logs.MAX_LOGS", 2)
-    with pytest.raises(Refused) as info:
-        rpc("eth_getLogs", span)
-    assert info.value.code == -32005
-    assert "narrow the block range" in info.value.message
-    parts = [rpc("eth_getFilterChanges", identity) for _ in range(4)]
-    assert [len(part) for part in parts] == [2, 2, 1, 0]
-    assert [log for part in parts for log in part] == logs
-
-
-def test_filters_reach_back_in_parts(rpc: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    identity = rpc("eth_newBlockFilter")
-    receipts = [rpc.send(SENDER, to="0x" + "02" * 20) for _ in range(3)]
-    monkeypatch.setattr("rpc.methods.eth_logs.MAX_BLOCKS", 2)
-    parts = [rpc("eth_getFilterChanges", identity) for _ in range(3)]
-    assert [len(part) for part in parts] == [2, 1, 0]
-    assert parts[0] + parts[1] == [receipt["blockHash"] for receipt in receipts]
