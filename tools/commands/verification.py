@@ -21,14 +21,17 @@ EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
     default=Path("certificate.json"),
     show_default=True,
 )
-def certify(transaction_hash: str, log_index: int | None, rpc: str, output: Path) -> None:
+@click.option("--no-model", is_flag=True, help="Name the model by id only, without its bytes.")
+def certify(
+    transaction_hash: str, log_index: int | None, rpc: str, output: Path, no_model: bool
+) -> None:
     """Write the certificate of the inference that a transaction made.
 
     Example: assay certify 0x5c50… -o certificate.json
     """
     from tools.certify import fetch_certificate
 
-    certificate = fetch_certificate(rpc, transaction_hash, log_index)
+    certificate = fetch_certificate(rpc, transaction_hash, log_index, include_model=not no_model)
     output.write_text(json.dumps(certificate, indent=1) + "\n")
     click.echo(f"Written {output}")
 
@@ -36,15 +39,16 @@ def certify(transaction_hash: str, log_index: int | None, rpc: str, output: Path
 @click.command()
 @click.argument("certificate", type=EXISTING)
 @click.option("--genesis", "genesis_file", type=EXISTING, required=True, help="Genesis file.")
+@click.option("--model", type=EXISTING, help="Model file, when the certificate has only its id.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify(certificate: Path, genesis_file: Path, as_json: bool) -> None:
+def verify(certificate: Path, genesis_file: Path, model: Path | None, as_json: bool) -> None:
     """Check CERTIFICATE offline: seals, proofs, and the inference itself, run again.
 
-    Nothing but the two files is read. The exit code is 0 only when every check holds.
+    Nothing but the given files is read. The exit code is 0 only when every check holds.
     """
     from tools.verify import verify_file
 
-    checks = verify_file(certificate, genesis_file)
+    checks = verify_file(certificate, genesis_file, model)
     if as_json:
         echo_json([{"check": check.name, "detail": check.detail} for check in checks])
         return
