@@ -38,7 +38,7 @@ def start_stranger(
 @pytest.mark.parametrize(
     ("chain_id", "reason"),
     [
-        (CHAIN_ID + 1, f"chain id {CHAIN_ID}, this node is on {CHAIN_ID + 1}"),
+        (CHAIN_ID + 1, f"chain id {CHAIN_ID + 1}, this node is on {CHAIN_ID}"),
         (CHAIN_ID, "genesis 0x"),
     ],
     ids=["other chain id", "same chain id"],

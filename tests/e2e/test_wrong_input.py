@@ -103,7 +103,7 @@ CASES = {
         *infer(BEGUN_ID, small_input(1)), calldata("ModelNotFound(bytes32)", BEGUN_ID)
     ),
     "unknown function": Wrong(
-        INFERENCE, b"\xde\xad\xbe\xef", calldata("UnknownSelector(bytes4)", b"\xde\xad\xbe\xef")
+        INFERENCE, b"\xde\xad\xbe\xef", calldata("UnknownFunction(bytes4)", b"\xde\xad\xbe\xef")
     ),
     "truncated calldata": Wrong(
         INFERENCE, infer(SMALL_ID, small_input(1))[1][:50], calldata("InvalidCalldata()")
