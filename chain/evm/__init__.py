@@ -1,7 +1,9 @@
 """The only place that touches py-evm (pinned, archived upstream: docs/adr/0002).
 
-``state``, ``trie``, ``rules`` and ``requests`` are our own; ``fork`` and ``precompiles`` subclass
-and extend py-evm's Prague computation; ``transition`` ties them together.
+py-evm gives opcodes, gas schedule and Ethereum's precompiles. ``trie``, ``state`` and ``rules`` are
+our own and do not import it; ``interpreter`` and ``fork`` run its opcodes in our loop and frames;
+``precompiles`` adds the native accounts; ``transition`` and ``requests`` are transactions and what
+surrounds them in a block.
 """
 
 import os

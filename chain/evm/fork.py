@@ -3,62 +3,27 @@
 What differs from py-evm 0.12.1b1, and why:
 
 * messages are journaled by ``WorldState`` and log nothing (py-evm formats debug text eagerly);
-* jump destinations are found by one scan per code, remembered by code: py-evm's look-back per jump
-  and frame lets 10,000 gas take seconds;
+* ``interpreter`` runs the code; jump destinations are found by one scan per code, remembered by
+  code: py-evm's look-back per jump and frame lets 10,000 gas take seconds;
 * initcode is charged once: py-evm charges the CREATE of a delegated sender (EIP-7702) twice;
 * a finished child hands its logs, refund and destroyed accounts to its parent and is dropped;
   py-evm keeps every frame of a transaction alive and sorts the logs once per level.
 """
 
-from functools import lru_cache
 from typing import Any, Final
 
-from eth.exceptions import Halt, InsufficientFunds, OutOfGas, VMError
-from eth.vm import mnemonics
+from eth.exceptions import InsufficientFunds, OutOfGas, VMError
 from eth.vm.code_stream import CodeStream
-from eth.vm.forks.byzantium.opcodes import ensure_no_static
-from eth.vm.forks.cancun.logic import selfdestruct_eip6780
 from eth.vm.forks.prague.computation import PragueComputation
-from eth.vm.forks.prague.opcodes import PRAGUE_OPCODES
-from eth.vm.forks.tangerine_whistle.constants import GAS_SELFDESTRUCT_EIP150
 from eth.vm.gas_meter import GasMeter, allow_negative_refund_strategy
-from eth.vm.logic.invalid import InvalidOpcode
 from eth.vm.memory import Memory
-from eth.vm.opcode import as_opcode
 from eth.vm.stack import Stack
 
+from chain.evm.interpreter import jump_destinations, run_code
 from chain.evm.precompiles import Precompile
 from chain.fees import MAX_INITCODE_SIZE
 
-_SELFDESTRUCT: Final = 0xFF
-_OPCODES: Final = [PRAGUE_OPCODES.get(value) or InvalidOpcode(value) for value in range(256)]
-# py-evm's entry calls warnings.warn, an exception under ``python -W error``
-_OPCODES[_SELFDESTRUCT] = as_opcode(
-    ensure_no_static(selfdestruct_eip6780), mnemonics.SELFDESTRUCT, GAS_SELFDESTRUCT_EIP150
-)
-_PUSH1: Final = 0x60
-_PUSH32: Final = 0x7F
-_JUMPDEST: Final = 0x5B
 _CODE_DEPOSIT_GAS: Final = 200
-_ANALYSED_CODES: Final = 1024
-
-
-@lru_cache(maxsize=_ANALYSED_CODES)
-def jump_destinations(code: bytes) -> bytes:
-    """One byte per byte of ``code``: 1 where a JUMP may land, that is JUMPDEST, not push data.
-
-    One scan of about 50 ns per byte; the result is as large as the code.
-    """
-    mask = bytearray(len(code))
-    position, end = 0, len(code)
-    while position < end:
-        value = code[position]
-        if value == _JUMPDEST:
-            mask[position] = 1
-        elif _PUSH1 <= value <= _PUSH32:
-            position += value - _PUSH1 + 1
-        position += 1
-    return bytes(mask)
 
 
 class AnalysedCode(CodeStream):  # type: ignore[misc]  # py-evm ships no types
@@ -166,24 +131,12 @@ class AssayComputation(PragueComputation):  # type: ignore[misc]  # py-evm ships
         precompile = None if message.is_delegation else cls.table.get(message.code_address)
         try:
             if precompile is None:
-                computation.run_code()
+                run_code(computation)
             else:
                 precompile(computation)
         except VMError as error:
             computation.fail(error)
         return computation
-
-    def run_code(self) -> None:
-        """Step through the code until it halts; the end of the code is a STOP."""
-        code, stream, opcodes = self.msg.code, self.code, _OPCODES
-        end = len(code)
-        try:
-            while stream.program_counter < end:
-                value = code[stream.program_counter]
-                stream.program_counter += 1
-                opcodes[value](self)
-        except Halt:
-            return
 
     def fail(self, error: VMError) -> None:
         """End with ``error``: burn the gas left and drop the return data where it says so."""

@@ -184,10 +184,6 @@ class WorldState:
             self._codes[code_hash] = self._new_codes[code_hash] = code
         self._put(address, (nonce, balance, root, code_hash))
 
-    def delete_code(self, address: bytes) -> None:
-        """Make the code empty."""
-        self.set_code(address, b"")
-
     def has_code_or_nonce(self, address: bytes) -> bool:
         """Whether a creation collides here: code, nonce or storage (EIP-684, EIP-7610)."""
         account = self._account(address)
