@@ -25,6 +25,7 @@ from chain.requests import BlockAttributes, BlockVerdict, BuiltBlock, Committed
 from chain.seals import verify_certificate
 from chain.store import Store
 from chain.transactions import Transaction
+from chain.validation import next_mix_hash
 from chain.validator_set import read_validators
 from consensus.codec import proposed_block
 from consensus.core.types import ProposedBlock
@@ -153,7 +154,7 @@ class LocalChain:
         attributes = BlockAttributes(
             timestamp=timestamp,
             coinbase=coinbase,
-            mix_hash=keccak256(parent.mix_hash + number),
+            mix_hash=next_mix_hash(parent),
             extra_data=chain_extra_data(VANITY),
             gas_limit=parent.gas_limit,
         )
