@@ -31,7 +31,6 @@ from consensus.codec import proposed_block
 from consensus.core.types import ProposedBlock
 from consensus.network.wire import SealedBlock
 from genesis.spec import GenesisSpec
-from precompiles.hashing import keccak256
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +149,6 @@ class LocalChain:
         """Build the next block from the mempool; what can never be mined leaves the mempool."""
         parent = self.head
         timestamp = max(self.next_timestamp, int(self.clock()))
-        number = (parent.number + 1).to_bytes(32, "big")
         attributes = BlockAttributes(
             timestamp=timestamp,
             coinbase=coinbase,
