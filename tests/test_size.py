@@ -12,7 +12,6 @@ def test_no_source_file_is_longer_than_400_lines() -> None:
         for floor in FLOORS
         for pattern in ("*.py", "*.sol", "*.mjs")
         for path in (ROOT / floor).rglob(pattern)
-        if "node_modules" not in path.parts
-        and (count := len(path.read_text().splitlines())) > 400
+        if "node_modules" not in path.parts and (count := len(path.read_text().splitlines())) > 400
     }
     assert long == {}
