@@ -228,10 +228,16 @@ async def _submit(
     now = time.monotonic()
     for item in part:
         run.sent_at[item.digest] = now
-    answers = await _post(session, url, b"[" + b",".join([item.call for item in part]) + b"]")
+    if len(part) == 1:
+        answers = [await _post(session, url, part[0].call)]
+    else:
+        body = b"[" + b",".join([item.call for item in part]) + b"]"
+        answers = await _post(session, url, body)
     if not isinstance(answers, list) or len(answers) != len(part):
         raise NodeUnreachable(f"{url} did not answer a batch: {answers!r:.200}")
     for item, answer in zip(part, answers, strict=True):
+        if not isinstance(answer, dict) or not answer.keys() & {"error", "result"}:
+            raise NodeUnreachable(f"{url} did not answer a call: {answer!r:.200}")
         if "error" in answer:
             run.refused[str(answer["error"]["message"])] += 1
         elif bytes_of(answer["result"]) != item.digest:

@@ -41,7 +41,8 @@ def infer(
     key = None
     if key_file is not None:
         key = keys.load_key(key_file, keys.read_password(password_file))
-    result = run_inference(Client(rpc), model, load_samples(input_file), key)
+    with Client(rpc) as client:
+        result = run_inference(client, model, load_samples(input_file), key)
     if as_json:
         echo_json(result)
         return

@@ -133,8 +133,8 @@ def publish(
 
     data, _, _ = read_model(model_file)
     key = keys.load_key(key_file, keys.read_password(password_file))
-    with stages(hidden=as_json) as progress:
-        model_id = publish_model(Client(rpc), key, data, progress=progress)
+    with stages(hidden=as_json) as progress, Client(rpc) as client:
+        model_id = publish_model(client, key, data, progress=progress)
     if as_json:
         echo_json({"model": "0x" + model_id.hex()})
     else:
@@ -148,32 +148,34 @@ def list_(rpc: str, as_json: bool) -> None:
     """List the published models of a network."""
     from tools.client import Client
 
-    models = Client(rpc).request("inference_listModels")
+    with Client(rpc) as client:
+        models = client.request("inference_listModels")
     if as_json:
         echo_json(models)
         return
     for item in models:
         click.echo(
-            f"{item['modelId']}  block {int(item['block'], 16)}  {int(item['size'], 16):,} bytes"
+            f"{item['id']}  block {int(item['publishedBlock'], 16)}  "
+            f"{int(item['size'], 16):,} bytes"
         )
     if not models:
         click.echo("No model is published.")
 
 
 @model.command("download")
-@click.argument("model_id")
-@click.option("-o", "--output", type=PATH, help="Default: MODEL_ID.assay.")
+@click.argument("name", metavar="MODEL")
+@click.option("-o", "--output", type=PATH, help="Default: the model's id with .assay.")
 @RPC
-def download(model_id: str, output: Path | None, rpc: str) -> None:
-    """Fetch a published model and check that its bytes hash to MODEL_ID."""
+def download(name: str, output: Path | None, rpc: str) -> None:
+    """Fetch MODEL (an id, a repository reference or an alias); its bytes must hash to its id."""
     from tools.client import Client
+    from tools.infer import resolve_model
     from tools.progress import stages
     from tools.register import download_model
 
-    with stages() as progress:
-        data = download_model(
-            Client(rpc), bytes.fromhex(model_id.removeprefix("0x")), progress=progress
-        )
-    target = output or Path(f"{model_id}.assay")
+    with stages() as progress, Client(rpc) as client:
+        model_id = resolve_model(client, name)
+        data = download_model(client, model_id, progress=progress)
+    target = output or Path(f"0x{model_id.hex()}.assay")
     target.write_bytes(data)
     click.echo(f"Written {target} ({len(data):,} bytes)")
