@@ -1,5 +1,6 @@
 """kill -9 of one validator under load: the chain goes on, it catches up, nothing is lost."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tests.e2e.running import (
 from tools import keys
 from tools.client import Client, Sender, hex_of
 from tools.devnet import Validator
+from tools.errors import ToolError
 
 pytestmark = pytest.mark.e2e
 VICTIM = 3
@@ -105,3 +107,27 @@ def test_kill_under_load(new_network: Networks) -> None:
     for number in range(last + 1):
         assert len({block_hash(validator, number) for validator in network.validators}) == 1
     assert ask(victim, "inference_nodeStatus")["diverged"] is False
+
+
+@pytest.mark.slow
+def test_a_power_cut(new_network: Networks) -> None:
+    """All four die at once under load, three times: no block is lost and none is decided twice."""
+    network = new_network()
+    start(network)
+    known: dict[int, str | None] = {}
+    for _ in range(3):
+        with contextlib.suppress(ToolError), load(list(network.validators)) as loads:
+            wait_for(lambda running=loads: all(len(x.accepted) > 9 for x in running), 60, "load")
+            top = max(height(validator) for validator in network.validators)
+            wait_for(lambda h=top: height(network.validators[0]) > h, 60, "a block under load")
+            for validator in network.validators:
+                for number in range(height(validator) + 1):
+                    found = block_hash(validator, number)
+                    assert known.setdefault(number, found) == found
+            for validator in network.validators:
+                network.kill(validator.index)
+        network.start_all()
+        wait_for_height(network.validators, max(known) + 2)
+    for validator in network.validators:
+        for number, expected in known.items():
+            assert block_hash(validator, number) == expected

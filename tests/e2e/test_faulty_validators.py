@@ -85,6 +85,13 @@ def test_a_wrong_bit_stays_behind_loudly(new_network: Networks) -> None:
         assert ask(validator, "inference_nodeStatus")["diverged"] is False
         assert "DIVERGED" not in log_of(validator)
 
+    network.kill(FAULTY)  # and repaired: its database has nothing wrong in it
+    network.start(FAULTY)
+    wait_for(lambda: ask(faulty, "qbft_status")["voting"], 60, "the repaired validator votes")
+    wait_for_height(network.validators, target)
+    assert logged_output(receipt_at(faulty, transaction)) == right_output(1)
+    assert ask(faulty, "inference_nodeStatus")["diverged"] is False
+
 
 def test_a_forged_output_never_gets_a_block(new_network: Networks) -> None:
     network = new_network()

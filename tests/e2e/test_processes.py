@@ -10,9 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from genesis.addresses import MODEL_REGISTRY
+from precompiles.abi import selector
 from tests.e2e.conftest import Networks, free_ports
-from tests.e2e.running import height, log_of, start, wait_for
+from tests.e2e.running import ask, height, log_of, start, wait_for
+from tools.client import hex_of
 from tools.devnet import Network, node_command
+from tools.errors import RequestRefused
 
 pytestmark = pytest.mark.e2e
 Run = Callable[..., "subprocess.Popen[str]"]
@@ -109,6 +113,29 @@ def test_a_dead_executor_stops_its_node_loudly(new_network: Networks) -> None:
     assert log.splitlines()[-1].startswith("Error: process ")
     network.start(0)
     wait_for(lambda: height(network.validators[0]) >= 2, 60, "blocks after the restart")
+
+
+def test_a_dead_reader_is_replaced(new_network: Networks) -> None:
+    network = single(new_network)
+    first, node = network.validators[0], network.processes[0]
+    call = {"to": hex_of(MODEL_REGISTRY), "data": hex_of(selector("resolve(string)"))}
+
+    def answers() -> bool:
+        """Whether a reader serves; the call on which one dies may fail."""
+        with pytest.raises(RequestRefused) as caught:
+            ask(first, "eth_call", call, "latest")
+        return "InvalidCalldata" in caught.value.message
+
+    def readers() -> list[psutil.Process]:
+        return [child for child in family(node.pid) if "reader" in child.cmdline()]
+
+    for _ in range(2):
+        wait_for(answers, 20, "a reader serves")
+        (reader,) = readers()
+        reader.kill()
+        reader.wait(10)
+    wait_for(answers, 20, "a reader serves again")
+    assert node.poll() is None
 
 
 def test_two_nodes_never_share_a_folder_or_a_key(new_network: Networks, tmp_path: Path) -> None:
