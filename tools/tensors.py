@@ -1,7 +1,6 @@
 """Real-valued samples and the raw border form of ``infer``, by the ports of a model."""
 
 from collections.abc import Sequence
-from decimal import ROUND_HALF_UP, Context, Decimal
 from math import isinf, isnan
 from typing import Any, Final
 
@@ -15,9 +14,6 @@ from tools.errors import ToolError
 
 DECIMALS: Final = 18
 """Decimals at the border, as in ``inferWad``."""
-
-_EXACT: Final = Context(prec=800, rounding=ROUND_HALF_UP)
-"""Wide enough for every float64 without rounding."""
 
 _Rows = NDArray[np.float64]
 
@@ -115,8 +111,8 @@ def _decimal(port: PortInfo, sample: int, number: float) -> int:
             "know no missing values"
         )
     if not isinf(number):
-        scaled = Decimal(number).scaleb(DECIMALS, _EXACT)
-        value = int(scaled.to_integral_value(ROUND_HALF_UP, _EXACT))
+        numerator, denominator = number.as_integer_ratio()
+        value = (2 * 10**DECIMALS * numerator + denominator) // (2 * denominator)
         if -DECIMAL_LIMIT < value < DECIMAL_LIMIT:
             return value
     limit = DECIMAL_LIMIT // 10**DECIMALS

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from precompiles.inference import from_raw, to_raw
@@ -36,6 +36,8 @@ numbers = st.floats(-1e6, 1e6, width=64)
 
 
 @given(st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=1, max_size=3))
+@example([[2**-19, -(2**-19), -3 * 2**-19]])  # halves of the last decimal
+@example([[0.25, -0.25, -0.75]])  # halves of a step
 def test_as_the_chain_reads_the_same_decimals(rows: list[list[float]]) -> None:
     data, batch = encode_samples(INPUTS, np.array(rows))
     exact = [Fraction(number) * 10**18 for row in rows for number in row]
