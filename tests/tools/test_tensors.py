@@ -36,13 +36,23 @@ numbers = st.floats(-1e6, 1e6, width=64)
 
 
 @given(st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=1, max_size=3))
-@example([[2**-19, -(2**-19), -3 * 2**-19]])  # halves of the last decimal
 @example([[0.25, -0.25, -0.75]])  # halves of a step
 def test_as_the_chain_reads_the_same_decimals(rows: list[list[float]]) -> None:
     data, batch = encode_samples(INPUTS, np.array(rows))
     exact = [Fraction(number) * 10**18 for row in rows for number in row]
     wads = [(2 * value.numerator + value.denominator) // (2 * value.denominator) for value in exact]
     assert (data, batch) == (to_raw(MODEL, wads, len(rows)), len(rows))
+
+
+@given(st.lists(st.floats(-9, 9), min_size=1, max_size=5))
+@example([2**-19, -(2**-19), -3 * 2**-19])  # halves of the last decimal
+def test_every_decimal_counts(row: list[float]) -> None:
+    fine = PortInfo("fine", DType.S64, (len(row),), Quantization(1, 10**18, 0))
+    exact = [Fraction(number) * 10**18 for number in row]
+    assert encode_samples((fine,), np.array(row)) == (
+        words(DType.S64, [(value + Fraction(1, 2)).__floor__() for value in exact]),
+        1,
+    )
 
 
 @given(st.lists(st.integers(-(2**40), 2**40), min_size=4, max_size=4))
