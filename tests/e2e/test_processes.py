@@ -214,6 +214,26 @@ def test_interrupting_the_devnet_stops_every_process(
     assert "Resumed network" in words
 
 
+@pytest.mark.slow
+def test_the_demo_twice(run: Run, tmp_path: Path, kernels: None) -> None:
+    port = free_ports(8)
+    ports = ("--http.port", str(port), "--port", str(port + 4))
+    contracts = []
+    for beginning in ("New", "Resumed"):
+        code, words = outcome(run("devnet", "--datadir", str(tmp_path / "net"), *ports, "--exit"))
+        assert code == 0, words
+        assert f"{beginning} network in" in words
+        contracts.append(re.findall("DigitReader at (0x[0-9a-f]{40})", words))
+        outputs = re.findall(r"✓ validator \d 0x[0-9a-f]{8}… block .* output ([0-9a-f]+)", words)
+        assert len(outputs) == 4
+        assert len(set(outputs)) == 1
+        (command,) = re.findall("Verified offline: assay (verify .*)", words)
+        code, words = outcome(run(*command.split()))
+        assert code == 0
+        assert words.endswith("The certificate holds.\n")
+    assert contracts[0] == contracts[1]
+
+
 def test_reset_spares_what_is_not_a_network(run: Run, tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear.txt").write_text("keep me")
