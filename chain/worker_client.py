@@ -259,8 +259,8 @@ class ReaderClient:
         return cls(datadir, genesis_path, processes, timeout_seconds)
 
     def pids(self) -> set[int]:
-        """Ids of the processes that have been started and not replaced."""
-        return {process.pid for process in self._running}
+        """Ids of the processes that run, as far as is known yet."""
+        return {process.pid for process in self._running if not process.failed.done()}
 
     async def warm_up(self) -> None:
         """Start a process now, so that the first call need not wait for it."""
