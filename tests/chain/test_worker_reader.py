@@ -110,7 +110,7 @@ def test_calls_run_side_by_side_and_a_killed_reader_is_replaced(
                 os.kill(pid, signal.SIGKILL)
             with pytest.raises(ExecutorFault, match="ended with code -9"):
                 await endless
-            while pids & reader.pids():  # the end of the idle one is noticed a moment later
+            while pids & reader.pids():  # noqa: ASYNC110 - the idle one: no event tells it
                 await asyncio.sleep(0.01)
             results = await asyncio.gather(*[reader.call(request(head)) for _ in range(4)])
             assert {balance_of(result) for result in results} == {1_000 * records.ETHER}
