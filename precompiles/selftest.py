@@ -4,9 +4,8 @@ The digest covers every operator on fixed models and inputs. It is the same comp
 without a compiler, and by the reference twins.
 """
 
-from eth_hash.auto import keccak
-
 from precompiles.errors import PrecompileFault
+from precompiles.hashing import keccak256
 from precompiles.runner import plan_model, run_plan, run_reference
 from precompiles.selftest_models import sample_input, sample_models
 
@@ -46,4 +45,4 @@ def self_test() -> None:
 
 
 def _absorb(state: bytes, name: str, output: bytes) -> bytes:
-    return bytes(keccak(state + name.encode("ascii") + b"\x00" + output))
+    return keccak256(state + name.encode("ascii") + b"\x00" + output)

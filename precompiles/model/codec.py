@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import cast, get_origin
 
-from eth_hash.auto import keccak
-
 from precompiles.errors import ModelError
+from precompiles.hashing import keccak256
 from precompiles.model.limits import (
     MAX_CODE_BYTES,
     MAX_DIM,
@@ -48,7 +47,7 @@ _MAX_TUPLE = 64
 
 def model_id(data: bytes) -> bytes:
     """keccak256 of the canonical bytes, 32 bytes."""
-    return bytes(keccak(data))
+    return keccak256(data)
 
 
 def encode_model(model: IntegerModel) -> bytes:
