@@ -37,6 +37,17 @@ OPERAND_FIELDS: dict[type, tuple[str, ...]] = {
         "leaves",
         "base",
     ),
+    op.MatMul: ("a", "b"),
+    op.Softmax: ("x",),
+    op.LayerNorm: ("x", "gain", "offset"),
+    op.Gather: ("x", "table"),
+    op.Expand: ("x",),
+    op.Compare: ("a", "b"),
+    op.Select: ("condition", "a", "b"),
+    op.Minimum: ("a", "b"),
+    op.Maximum: ("a", "b"),
+    op.SquareRoot: ("x",),
+    op.TopK: ("x",),
 }
 
 

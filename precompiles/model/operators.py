@@ -40,7 +40,7 @@ class Gemm:
 class Conv:
     """2-D convolution, NHWC, requantised like Gemm; the border is filled with ``pad_value``.
 
-    x u8 (H, W, C) · weight const s8 (KH, KW, C / group, O) · bias const s32 (O) · multiplier const
+    x u8 or s16 (H, W, C) · weight const s8 (KH, KW, C / group, O) · bias const s32 (O) · multiplier const
     s32 (O) · strides, dilations (h, w) · pads (top, left, bottom, right) · C and O divide by group,
     output channel o reads input group ``o // (O // group)`` · out u8, s8, s16 or s32 (OH, OW, O).
     """
@@ -337,6 +337,161 @@ class TreeEnsemble:
     output: Value
 
 
+@dataclass(frozen=True, slots=True)
+class MatMul:
+    """``RQ(sum_k (a[.., m, k] - a_zero_point) * b[.., k, n]; multiplier)``, both computed.
+
+    a tensor u8 or s16 (.., M, K) · b tensor s8, or s16 when a is s16, (.., K, N), or (.., N, K)
+    when ``transpose_b`` is 1; leading axes equal, rank >= 2 · out u8, s8, s16 or s32 (.., M, N).
+    Every partial sum, the zero point's share included, fits int32 (proven from the intervals).
+    """
+
+    a: Value
+    b: Value
+    a_zero_point: int
+    transpose_b: int
+    multiplier: int
+    shift: int
+    zero_point: int
+    lo: int
+    hi: int
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax:
+    """Softmax of each row of the last axis, by an integer cubic for ``2**-f``.
+
+    With ``d = max(x) - x`` and ``u = (d * multiplier) >> shift`` (in 2**-16 octaves)::
+
+        f = (u & 65535) >> 1;  n = min(u >> 16, 31)
+        p = 7767 - (f * 1288 >> 15);  p = 22705 - (f * p >> 15);  p = 32768 - (f * p >> 15)
+        e = (p << 1) >> n
+        y = (e * ((one << r) // sum(e)) + 2**(r-1)) >> r
+
+    x u8, s8, s16 or s32 (.., N), N <= 32,767 · ``1 <= multiplier < 2**31``, shift 0 to 30,
+    ``max d * multiplier < 2**31`` proven · out u8 with one = 255, r = 22, or s16 with
+    one = 32,767, r = 30, same shape.
+    """
+
+    x: Value
+    multiplier: int
+    shift: int
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNorm:
+    """Normalise each row of the last axis, then scale and shift it; one rounding at the end.
+
+    With ``s = sum(x)`` when ``center`` is 1 and 0 otherwise (RMS), ``v = N * sum(x**2) - s**2``::
+
+        d = isqrt(v + epsilon) + 1;  inverse = 2**40 // d
+        t = ((N * x - s) * inverse) >> 24                                       (Q16)
+        y = clip(zero_point + ((t * gain[c] + offset[c] + 2**(shift-1)) >> shift), lo, hi)
+
+    x s16 or s32 (.., N), N <= 65,535, interval inside (-2**15, 2**15) · gain const s32 (N) ·
+    offset const s64 (N), ``|offset| < 2**61`` · ``0 <= epsilon < 2**61``, in the units of v ·
+    shift 1 to 62 · out u8, s8, s16 or s32, same shape.
+    """
+
+    x: Value
+    gain: Value
+    offset: Value
+    center: int
+    epsilon: int
+    shift: int
+    zero_point: int
+    lo: int
+    hi: int
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """``table[x]``: rows of a constant. x tensor s32, its interval inside [0, R) proven.
+
+    table const of any dtype (R, *D), rank >= 1 · out that dtype, (*x.shape, *D).
+    """
+
+    x: Value
+    table: Value
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Expand:
+    """Repeat by numpy's broadcasting rule, per sample, to the shape of the output; any dtype."""
+
+    x: Value
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """``a == b`` (relation 0), ``a < b`` (1) or ``a <= b`` (2) as u8 0 or 1.
+
+    a, b of any dtype, compared as integers, broadcast as for Add.
+    """
+
+    a: Value
+    b: Value
+    relation: int
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """``a where condition != 0, else b``; condition u8, a and b of one dtype, all broadcast.
+
+    At least one operand is a tensor; out has the dtype of a.
+    """
+
+    condition: Value
+    a: Value
+    b: Value
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Minimum:
+    """``min(a, b)``; a, b of one dtype, broadcast as for Add; the same dtype out."""
+
+    a: Value
+    b: Value
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Maximum:
+    """``max(a, b)``; as Minimum."""
+
+    a: Value
+    b: Value
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class SquareRoot:
+    """Floor square root; x s32 or s64, its interval inside [0, 2**62); s64 out, same shape."""
+
+    x: Value
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class TopK:
+    """Indices of the ``k`` largest of each row of the last axis, largest first.
+
+    Equal values keep the order of their indices. Any dtype (.., N), ``1 <= k <= min(N, 1024)``;
+    s32 out (.., k).
+    """
+
+    x: Value
+    k: int
+    output: Value
+
+
 Instruction: TypeAlias = (
     Gemm
     | Conv
@@ -362,6 +517,17 @@ Instruction: TypeAlias = (
     | Slice
     | Pad
     | TreeEnsemble
+    | MatMul
+    | Softmax
+    | LayerNorm
+    | Gather
+    | Expand
+    | Compare
+    | Select
+    | Minimum
+    | Maximum
+    | SquareRoot
+    | TopK
 )
 
 OPCODES: dict[type, int] = {
@@ -389,5 +555,16 @@ OPCODES: dict[type, int] = {
     Slice: 22,
     Pad: 23,
     TreeEnsemble: 24,
+    MatMul: 25,
+    Softmax: 26,
+    LayerNorm: 27,
+    Gather: 28,
+    Expand: 29,
+    Compare: 30,
+    Select: 31,
+    Minimum: 32,
+    Maximum: 33,
+    SquareRoot: 34,
+    TopK: 35,
 }
 """Wire number of each operator; numbers are never reused."""
