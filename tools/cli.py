@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 COMMANDS = {
-    "bench": ("tools.commands.bench", "bench", "Measure a running network."),
+    "bench": ("tools.commands.bench", "bench", "Measure kernels, models, gas and networks."),
     "certify": ("tools.commands.verification", "certify", "Write the certificate of an inference."),
     "devnet": (
         "tools.commands.devnet",

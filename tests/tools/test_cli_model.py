@@ -16,7 +16,7 @@ from genesis.spec import format_genesis
 from tests.precompiles.native_calls import SMALL, SMALL_ID
 from tests.rpc.local_chain import ACCOUNTS, LocalChain, local_chain
 from tests.tools.command_line import Assay
-from tools.bench_chain import LoadOptions, run_load
+from tools.bench.chain import LoadOptions, run_load
 from tools.client import Client, Sender, bytes_of
 from tools.errors import NodeUnreachable, ToolError
 from tools.register import registry_call

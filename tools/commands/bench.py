@@ -1,18 +1,26 @@
-"""``assay bench``: measure a running network."""
+"""``assay bench``: ours beside the peer that a user would pick, in the same run."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from tools.cli import echo_json
+
+if TYPE_CHECKING:
+    from tools.bench.timing import Row
+    from tools.progress import StageProgress
 
 EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.group()
 def bench() -> None:
-    """Measure a running network."""
+    """Measure kernels, models, gas prices and a running network."""
 
 
 @bench.command("chain")
@@ -62,7 +70,7 @@ def chain(
     Example: assay bench chain --rpc http://127.0.0.1:8545 --rpc http://127.0.0.1:8546 --rate 300
     """
     from tools import keys
-    from tools.bench_chain import LoadOptions, run_load
+    from tools.bench.chain import LoadOptions, run_load
 
     if key_file is None:
         key = keys.dev_key(0)
@@ -85,3 +93,49 @@ def chain(
             click.echo(f"refused {count:,}: {text}")
     if result.lost or result.refused:
         raise click.exceptions.Exit(1)
+
+
+@bench.command("kernels")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def kernels(as_json: bool) -> None:
+    """Time each hot operator beside onnxruntime, fp32 and int8, on one thread.
+
+    Example: assay bench kernels --json
+    """
+    from tools.bench.kernels import run_kernels
+
+    _print_rows(run_kernels, as_json=as_json)
+
+
+@bench.command("models")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def models(as_json: bool) -> None:
+    """Time whole networks beside onnxruntime, fp32 and its best int8 form, on one thread.
+
+    Example: assay bench models
+    """
+    from tools.bench.models import run_models
+
+    _print_rows(run_models, as_json=as_json)
+
+
+def _print_rows(run: "Callable[[StageProgress], Iterable[Row]]", *, as_json: bool) -> None:
+    """Rows as a JSON list, or as a table that grows while the measurement runs."""
+    from tools.progress import stages
+
+    with stages() as progress:
+        rows = list(run(progress))
+    if as_json:
+        echo_json([asdict(row) for row in rows])
+        return
+    table = Table("measured", "ours", "peer", "peer's time", "ratio", box=None)
+    for row in rows:
+        colour = "green" if row.ratio >= 1 else "yellow"
+        table.add_row(
+            row.name,
+            f"{row.ours:,.1f} {row.unit}",
+            row.peer_name,
+            f"{row.peer:,.1f} {row.unit}",
+            f"[{colour}]{row.ratio:.2f}[/]",
+        )
+    Console().print(table)
