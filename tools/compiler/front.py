@@ -5,13 +5,20 @@ from dataclasses import fields
 
 import numpy as np
 
-from tools.compiler import onnx_dense, onnx_elementwise, onnx_ml, onnx_shape
+from tools.compiler import (
+    onnx_choices,
+    onnx_dense,
+    onnx_elementwise,
+    onnx_ml,
+    onnx_shape,
+)
 from tools.compiler.errors import CompileError
 from tools.compiler.graph import Array, FloatGraph, Operation, TreeTable, live_operations
 from tools.compiler.onnx_import import OnnxModel, OnnxNode
 from tools.compiler.scope import Importer, Scope, open_scope
 
 IMPORTERS: dict[str, Importer] = {
+    **onnx_choices.IMPORTERS,
     **onnx_dense.IMPORTERS,
     **onnx_elementwise.IMPORTERS,
     **onnx_ml.IMPORTERS,
@@ -19,9 +26,8 @@ IMPORTERS: dict[str, Importer] = {
 }
 _FOLDED = frozenset(
     """
-    And ArgMin Ceil Constant ConstantOfShape CumSum EyeLike Equal Floor GatherElements GatherND
-    Greater GreaterOrEqual Less LessOrEqual Mod Not Or Range Resize Round ScatterND Shape Sign
-    Size Tile Trilu Where Xor
+    BitwiseAnd BitShift Constant ConstantOfShape EyeLike GatherElements GatherND IsInf IsNaN
+    OneHot Range ScatterElements ScatterND Shape Size
     """.split()  # noqa: SIM905 (a table of names)
 )
 """Operators that are understood only where they do not depend on the input."""
@@ -52,7 +58,9 @@ def float_graph(model: OnnxModel, samples: Mapping[str, Array]) -> FloatGraph:
     operations = live_operations(scope.operations, outputs)
     for operation in operations:
         _require_finite(operation)
-    return FloatGraph(model.inputs, tuple(outputs), operations, dict(scope.shapes))
+    return FloatGraph(
+        model.inputs, tuple(outputs), operations, dict(scope.shapes), dict(scope.grids)
+    )
 
 
 def _require_finite(operation: Operation) -> None:

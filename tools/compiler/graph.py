@@ -6,11 +6,14 @@ be looked up in an onnxruntime run.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tools.compiler.quantize import Grid
 
 Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
@@ -40,17 +43,24 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Dense(Operation):
-    """``clip(x @ weight + bias, clamp)`` on the last axis; weight (K, N), bias (N)."""
+    """``clip(x @ weight + bias, clamp)`` on the last axis; weight (K, N), bias (N).
+
+    ``steps`` (N) are the scales of weights that come already quantised: codes are ``weight/step``.
+    """
 
     x: str
     weight: Floats
     bias: Floats
     clamp: Bounds = UNBOUNDED
+    steps: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Conv(Operation):
-    """Convolution of (C, H, W) or (C, L); weight (O, C / group, KH, KW), KH = 1 for (C, L)."""
+    """Convolution of (C, H, W) or (C, L); weight (O, C / group, KH, KW), KH = 1 for (C, L).
+
+    ``steps`` (O) as for ``Dense``.
+    """
 
     x: str
     weight: Floats
@@ -60,6 +70,7 @@ class Conv(Operation):
     dilations: Shape
     group: int
     clamp: Bounds = UNBOUNDED
+    steps: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -236,19 +247,23 @@ class Trees(Operation):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FloatGraph:
-    """Operations in execution order; ``shapes`` covers inputs and every output."""
+    """Operations in execution order; ``shapes`` covers inputs and every output.
+
+    ``grids`` fixes the number grid of tensors that come already quantised, by name.
+    """
 
     inputs: tuple[GraphInput, ...]
     outputs: tuple[str, ...]
     operations: tuple[Operation, ...]
     shapes: Mapping[str, Shape]
+    grids: "Mapping[str, Grid]" = field(default_factory=dict)
 
 
 def operands(operation: Operation) -> tuple[str, ...]:
     """Names of the tensors that an operation reads, in order."""
     names: list[str] = []
     for item in fields(operation):
-        if item.name in ("x", "a", "b"):
+        if item.name in ("x", "condition", "a", "b"):
             names.append(getattr(operation, item.name))
         elif item.name == "inputs":
             names.extend(getattr(operation, item.name))

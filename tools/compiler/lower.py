@@ -1,8 +1,9 @@
 """The float graph at one precision to an integer model."""
 
 from precompiles.model.limits import MAX_PORTS
-from precompiles.model.types import IntegerModel
+from precompiles.model.types import DType, IntegerModel
 from tools.compiler import (  # each registers its operations with ``lower``
+    lower_choices,
     lower_dense,
     lower_elementwise,
     lower_images,
@@ -27,12 +28,15 @@ from tools.compiler.graph import (
     Trees,
     operands,
 )
+from tools.compiler.graph_choices import Expand, Extreme, Negate, Rounding, Select, TopK
 from tools.compiler.lower_inputs import declare_inputs
 from tools.compiler.lowering import Lowering, lower
 from tools.compiler.onnx_import import OnnxModel
+from tools.compiler.precision import Precision
 from tools.compiler.program import Operand
 
 FAMILIES = (
+    lower_choices,
     lower_dense,
     lower_elementwise,
     lower_images,
@@ -40,26 +44,44 @@ FAMILIES = (
     lower_scores,
     lower_trees,
 )
-_INTEGER_INPUT = (Softmax, Normalize, Trees)
-_TRANSPARENT = (Reshape, Transpose, Slice, Concat, Pad, Function, Reduce, ArgMax)
+_INTEGER_INPUT = (Softmax, Normalize, Trees, Rounding)
+_TRANSPARENT = (
+    Reshape,
+    Transpose,
+    Slice,
+    Concat,
+    Pad,
+    Function,
+    Reduce,
+    ArgMax,
+    Expand,
+    Extreme,
+    Negate,
+    Select,
+    TopK,
+)
 
 
-def wanted_in_integer_form(graph: FloatGraph, precision: str) -> frozenset[str]:
+def wanted_in_integer_form(graph: FloatGraph, precision: Precision) -> frozenset[str]:
     """Tensors that outputs, softmax and normalisation read, through what only moves them.
 
-    At int16 every argument of a scalar function is one too: curves are finer than tables.
+    Every 16-bit argument of a scalar function is one too: curves are finer than tables.
     """
     wanted = set(graph.outputs)
     for operation in reversed(graph.operations):
         passes = isinstance(operation, _TRANSPARENT) and operation.output in wanted
-        curve = precision == "int16" and isinstance(operation, Function) and operation.clamp is None
+        curve = (
+            isinstance(operation, Function)
+            and operation.clamp is None
+            and precision.form_of(operation.x).dtype is DType.S16
+        )
         if passes or curve or isinstance(operation, _INTEGER_INPUT):
             wanted.update(operands(operation))
     return frozenset(wanted)
 
 
 def lower_graph(
-    model: OnnxModel, graph: FloatGraph, calibration: Calibration, precision: str
+    model: OnnxModel, graph: FloatGraph, calibration: Calibration, precision: Precision
 ) -> IntegerModel:
     """Emit the whole program.
 
@@ -67,7 +89,7 @@ def lower_graph(
         model: for the names of the outputs.
         graph: after the passes.
         calibration: ranges and samples.
-        precision: one of ``PRECISIONS``.
+        precision: the form of every tensor.
 
     Raises:
         CompileError: names the operation that has no integer form.
@@ -84,7 +106,7 @@ def lower_graph(
 
 
 def lower_with_taps(
-    graph: FloatGraph, calibration: Calibration, precision: str
+    graph: FloatGraph, calibration: Calibration, precision: Precision
 ) -> tuple[IntegerModel, tuple[str, ...]]:
     """The same program with its inner tensors as outputs, to see where precision is lost.
 
@@ -104,9 +126,9 @@ def lower_with_taps(
     return state.program.finish(chosen), tuple(name for name, _ in chosen)
 
 
-def _lowered(graph: FloatGraph, calibration: Calibration, precision: str) -> Lowering:
+def _lowered(graph: FloatGraph, calibration: Calibration, precision: Precision) -> Lowering:
     fine = wanted_in_integer_form(graph, precision)
-    state = Lowering(graph, calibration.ranges, precision, fine)
+    state = Lowering(graph, calibration.ranges, precision, fine, calibration.clipped)
     declare_inputs(state, calibration.samples)
     for operation in graph.operations:
         state.define(operation.output, lower(operation, state))

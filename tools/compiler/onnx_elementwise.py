@@ -17,6 +17,7 @@ from tools.compiler.graph import (
     Mul,
     Normalize,
 )
+from tools.compiler.graph_choices import EQUAL, Compare, Constant, Rounding
 from tools.compiler.onnx_import import OnnxNode
 from tools.compiler.scope import (
     Importer,
@@ -124,18 +125,6 @@ def _clip(scope: Scope, node: OnnxNode) -> None:
         bound = node.attributes.get(key, default) if value is None else float(value.reshape(-1)[0])
         bounds.append(float(bound))
     emit_clip(scope, node, data(scope, node), (bounds[0], bounds[1]), node.outputs[0])
-
-
-def _extreme(scope: Scope, node: OnnxNode) -> None:
-    """Max and Min of one tensor and scalar constants."""
-    tensors = [index for index in range(len(node.inputs)) if _is_data(scope, node, index)]
-    limits = [scope.constant(name) for name in node.inputs if scope.constant(name) is not None]
-    if len(tensors) != 1 or any(value is None or value.size != 1 for value in limits):
-        reject(node, "has other operands than one tensor and scalars", "use Clip or Relu")
-    values = [float(value.reshape(-1)[0]) for value in limits if value is not None]
-    is_max = node.operator == "Max"
-    bounds = (max(values), np.inf) if is_max else (-np.inf, min(values))
-    emit_clip(scope, node, data(scope, node, tensors[0]), bounds, node.outputs[0])
 
 
 def _is_data(scope: Scope, node: OnnxNode, index: int) -> bool:
@@ -314,15 +303,20 @@ def _batch_normalization(scope: Scope, node: OnnxNode) -> None:
 
 
 def _cast(scope: Scope, node: OnnxNode) -> None:
+    """Truth of numbers is 0 or 1; floats lose their fraction; everything else keeps its value."""
     x = data(scope, node)
-    name, output = node.inputs[0], node.outputs[0]
-    if scope.dtype(name).kind == "f" and scope.dtype(output).kind != "f":
-        reject(
-            node,
-            f"casts {scope.dtype(name)} to {scope.dtype(output)}, which truncates",
-            "keep scores as floats; labels come from the largest score",
-        )
-    scope.alias(output, x)
+    source, target = scope.dtype(node.inputs[0]).kind, scope.dtype(node.outputs[0]).kind
+    output, shape = node.outputs[0], scope.shapes[x]
+    if target == "b" and source != "b":
+        zero = scope.fresh(node)
+        scope.emit(Constant(origin=origin(node), output=zero, value=np.zeros(())), ())
+        for name in (scope.fresh(node), output):  # "is zero", twice
+            relation = Compare(origin=origin(node), output=name, a=x, b=zero, relation=EQUAL)
+            x = scope.emit(relation, shape)
+    elif source == "f" and target in "iu":
+        scope.emit(Rounding(origin=origin(node), output=output, x=x, kind="truncate"), shape)
+    else:
+        scope.alias(output, x)
 
 
 def _same(scope: Scope, node: OnnxNode) -> None:
@@ -342,8 +336,6 @@ IMPORTERS: dict[str, Importer] = {
     "BatchNormalization": _batch_normalization,
     "Cast": _cast,
     "Clip": _clip,
-    "Max": _extreme,
-    "Min": _extreme,
     "Neg": _negative,
     "PRelu": _prelu,
     "Pow": _power,

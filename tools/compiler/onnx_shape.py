@@ -24,18 +24,6 @@ def _reshape(scope: Scope, node: OnnxNode) -> None:
     scope.reshape(node, data(scope, node), shape, node.outputs[0])
 
 
-def _expand(scope: Scope, node: OnnxNode) -> None:
-    x = data(scope, node)
-    shape = scope.probed_shape(node, node.outputs[0])
-    if int(np.prod(shape)) != int(np.prod(scope.shapes[x])):
-        reject(
-            node,
-            f"enlarges {scope.shapes[x]} to {shape}",
-            "let Add or Mul broadcast instead of expanding",
-        )
-    scope.reshape(node, x, shape, node.outputs[0])
-
-
 def _transpose(scope: Scope, node: OnnxNode) -> None:
     x = data(scope, node)
     rank = len(scope.shapes[x]) + 1
@@ -193,7 +181,6 @@ def _join_features(scope: Scope, node: OnnxNode) -> None:
 
 IMPORTERS: dict[str, Importer] = {
     "Concat": _concat,
-    "Expand": _expand,
     "Flatten": _reshape,
     "Gather": _gather,
     "Pad": _pad,

@@ -133,6 +133,7 @@ def _affine_after_dense(affine: Affine, dense: Dense) -> Dense | None:
         weight=dense.weight * scale,
         bias=dense.bias * scale + offset,
         clamp=affine.clamp,
+        steps=_scaled_steps(dense.steps, scale),
     )
 
 
@@ -149,7 +150,13 @@ def _affine_after_conv(affine: Affine, conv: Conv, shapes: Mapping[str, Shape]) 
         weight=conv.weight * scale.reshape(-1, 1, 1, 1),
         bias=conv.bias * scale + offset,
         clamp=affine.clamp,
+        steps=_scaled_steps(conv.steps, scale),
     )
+
+
+def _scaled_steps(steps: Floats | None, scale: Floats) -> Floats | None:
+    """Weight scales after a factor per channel; None where a factor leaves no scale."""
+    return None if steps is None or not scale.all() else np.asarray(steps * np.abs(scale))
 
 
 def _affine_before_dense(affine: Affine, dense: Dense, shapes: Mapping[str, Shape]) -> Dense | None:
@@ -162,6 +169,7 @@ def _affine_before_dense(affine: Affine, dense: Dense, shapes: Mapping[str, Shap
         x=affine.x,
         weight=dense.weight * scale[:, np.newaxis],
         bias=dense.bias + offset @ dense.weight,
+        steps=None,
     )
 
 
@@ -181,6 +189,7 @@ def _affine_before_conv(affine: Affine, conv: Conv, shapes: Mapping[str, Shape])
         x=affine.x,
         weight=conv.weight * factor,
         bias=conv.bias + (conv.weight * shift).sum(axis=(1, 2, 3)),
+        steps=None,
     )
 
 
@@ -236,7 +245,7 @@ def _renamed(operation: _Operation, names: Mapping[str, str]) -> _Operation:
         return operation
     changes: dict[str, Any] = {
         key: names.get(getattr(operation, key), getattr(operation, key))
-        for key in ("x", "a", "b")
+        for key in ("x", "condition", "a", "b")
         if hasattr(operation, key)
     }
     inputs = getattr(operation, "inputs", None)

@@ -1,5 +1,6 @@
 """Ranges of real values, and what they imply for tensors that onnxruntime cannot show."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from tools.compiler.graph import (
     Concat,
     Dense,
     FloatGraph,
+    Floats,
     Function,
     Operation,
     Pad,
@@ -22,7 +24,12 @@ from tools.compiler.graph import (
     operands,
 )
 
+from tools.compiler.graph_choices import Compare, Constant, Expand, Extreme, Negate, Select
+
 _POINTS = 257
+MASK_MARGIN = 16.0
+"""How far below (or above) everything it masks a mask value is put: exp(-16) is 1e-7."""
+_MASK = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +54,45 @@ class Range:
         return Range(low, high)
 
 
+def is_mask(value: Floats) -> bool:
+    """True for constants that stand for minus (or plus) infinity, as attention masks have."""
+    finite = np.abs(value[value != 0])
+    return bool(finite.size and finite.min() >= _MASK)
+
+
 def derive_ranges(graph: FloatGraph, ranges: dict[str, Range]) -> None:
     """Add ranges of the compiler's own tensors: from a mere move of them, else by intervals."""
     for operation in reversed(graph.operations):
         if isinstance(operation, Reshape | Transpose) and operation.output in ranges:
             ranges.setdefault(operation.x, ranges[operation.output])
+    constants = {
+        operation.output: operation.value
+        for operation in graph.operations
+        if isinstance(operation, Constant)
+    }
+    for name, value in constants.items():
+        ranges[name] = Range(float(value.min()), float(value.max()))
     for operation in graph.operations:
         names = operands(operation)
+        if isinstance(operation, Select):
+            _narrow_mask(operation, constants, ranges)
         if operation.output not in ranges and all(name in ranges for name in names):
             found = _image(operation, [ranges[name] for name in names])
             if found is not None:
                 ranges[operation.output] = found
+
+
+def _narrow_mask(
+    operation: Select, constants: Mapping[str, Floats], ranges: dict[str, Range]
+) -> None:
+    """The range of a masked tensor is that of what it masks, and a margin for the mask."""
+    for name, other in ((operation.a, operation.b), (operation.b, operation.a)):
+        if name in constants and other in ranges and is_mask(constants[name]):
+            below, above = constants[name].min() < 0, constants[name].max() > 0
+            found = ranges[other]
+            ranges[operation.output] = Range(
+                found.low - MASK_MARGIN * below, found.high + MASK_MARGIN * above
+            )
 
 
 def _image(operation: Operation, found: list[Range]) -> Range | None:
@@ -65,7 +100,9 @@ def _image(operation: Operation, found: list[Range]) -> Range | None:
     joined = found[0]
     for item in found[1:]:
         joined = joined.joined(item)
-    if isinstance(operation, Reshape | Transpose | Slice | Concat | Reduce | Pool):
+    if isinstance(operation, Compare):
+        return Range(0.0, 1.0)
+    if isinstance(operation, Reshape | Transpose | Slice | Concat | Reduce | Pool | Expand | Extreme):
         return joined
     if isinstance(operation, Pad):
         return joined.joined(Range(operation.value, operation.value))
@@ -74,6 +111,8 @@ def _image(operation: Operation, found: list[Range]) -> Range | None:
             values = operation.expression(np.linspace(joined.low, joined.high, _POINTS))
         finite = values[np.isfinite(values)]
         return Range(float(finite.min()), float(finite.max())) if finite.size else None
+    if isinstance(operation, Negate):
+        return Range(-joined.high, -joined.low)
     return _linear_image(operation, found)
 
 
