@@ -9,12 +9,28 @@ from functools import singledispatch
 import numpy as np
 
 from precompiles.errors import ModelError
-from precompiles.kernels import conv, gemm, integer, layout, pool, requantize, trees
+from precompiles.kernels import (
+    conv,
+    gather,
+    gemm,
+    integer,
+    layout,
+    matmul,
+    moves,
+    norm,
+    pool,
+    requantize,
+    roots,
+    rows,
+    select,
+    softmax,
+    trees,
+)
 from precompiles.kernels.arrays import Exact, exact
 from precompiles.model import operators as op
 from precompiles.model.checks import constant_array, is_constant
 from precompiles.model.operands import operands_of
-from precompiles.model.types import IntegerModel
+from precompiles.model.types import DType, IntegerModel
 
 
 def run_sample(model: IntegerModel, inputs: Sequence[Exact]) -> list[Exact]:
@@ -48,6 +64,9 @@ def evaluate(
 def _pair(a: Exact, b: Exact) -> tuple[Exact, Exact]:
     left, right = np.broadcast_arrays(a, b)
     return left, right
+
+
+_SOFTMAX_ONE = {DType.U8: (255, 22), DType.S16: (32_767, 30)}
 
 
 @evaluate.register
@@ -260,3 +279,87 @@ def _(instruction: op.TreeEnsemble, values: Mapping[int, Exact], model: IntegerM
         values[instruction.base],
         model.type_of(instruction.x).dtype.bounds[0],
     )
+
+
+@evaluate.register
+def _(instruction: op.MatMul, values: Mapping[int, Exact], model: IntegerModel) -> Exact:
+    return matmul.matmul_reference(
+        values[instruction.a],
+        values[instruction.b],
+        instruction.a_zero_point,
+        instruction.transpose_b,
+        instruction.multiplier,
+        instruction.shift,
+        instruction.zero_point,
+        instruction.lo,
+        instruction.hi,
+    )
+
+
+@evaluate.register
+def _(instruction: op.Softmax, values: Mapping[int, Exact], model: IntegerModel) -> Exact:
+    one, bits = _SOFTMAX_ONE[model.type_of(instruction.output).dtype]
+    scale = instruction.multiplier, instruction.shift
+    return softmax.softmax_reference(values[instruction.x], *scale, one, bits)
+
+
+@evaluate.register
+def _(instruction: op.LayerNorm, values: Mapping[int, Exact], model: IntegerModel) -> Exact:
+    return norm.layer_norm_reference(
+        values[instruction.x],
+        values[instruction.gain],
+        values[instruction.offset],
+        instruction.center,
+        instruction.epsilon,
+        instruction.shift,
+        instruction.zero_point,
+        instruction.lo,
+        instruction.hi,
+    )
+
+
+@evaluate.register
+def _(instruction: op.Gather, values: Mapping[int, Exact], model: IntegerModel) -> Exact:
+    return gather.gather_reference(values[instruction.x], values[instruction.table])
+
+
+@evaluate.register
+def _(instruction: op.Expand, values: Mapping[int, Exact], model: IntegerModel) -> Exact:
+    shape = model.type_of(instruction.output).shape
+    return moves.expand_reference(values[instruction.x], shape)
+
+
+@evaluate.register
+def _(instruction: op.Compare, values: Mapping[int, Exact], model: IntegerModel) -> Exact:
+    a, b = _pair(values[instruction.a], values[instruction.b])
+    return select.compare_reference(a, b, instruction.relation)
+
+
+@evaluate.register
+def _(instruction: op.Select, values: Mapping[int, Exact], model: IntegerModel) -> Exact:
+    condition, a, b = np.broadcast_arrays(
+        values[instruction.condition], values[instruction.a], values[instruction.b]
+    )
+    return select.select_reference(condition, a, b)
+
+
+@evaluate.register
+def _(instruction: op.Minimum, values: Mapping[int, Exact], model: IntegerModel) -> Exact:
+    a, b = _pair(values[instruction.a], values[instruction.b])
+    return select.minimum_reference(a, b)
+
+
+@evaluate.register
+def _(instruction: op.Maximum, values: Mapping[int, Exact], model: IntegerModel) -> Exact:
+    a, b = _pair(values[instruction.a], values[instruction.b])
+    return select.maximum_reference(a, b)
+
+
+@evaluate.register
+def _(instruction: op.SquareRoot, values: Mapping[int, Exact], model: IntegerModel) -> Exact:
+    return roots.square_root_reference(values[instruction.x])
+
+
+@evaluate.register
+def _(instruction: op.TopK, values: Mapping[int, Exact], model: IntegerModel) -> Exact:
+    return rows.top_k_reference(values[instruction.x], instruction.k)

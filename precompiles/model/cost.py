@@ -5,6 +5,7 @@ Prices: precompiles/model/prices.py. Nothing here reads constant data.
 """
 
 from functools import singledispatch
+from math import prod
 
 from precompiles.model import operators as op
 from precompiles.model import prices
@@ -14,7 +15,18 @@ from precompiles.model.types import CostRecord, IntegerModel, TensorType
 _DEPTHWISE_BELOW = 16
 """A convolution with fewer output channels per group than this runs at the depthwise price."""
 
-_BINARY = (op.Add, op.Mul, op.AddInteger, op.SubInteger, op.MulInteger, op.DivInteger)
+_BINARY = (
+    op.Add,
+    op.Mul,
+    op.AddInteger,
+    op.SubInteger,
+    op.MulInteger,
+    op.DivInteger,
+    op.Compare,
+    op.Select,
+    op.Minimum,
+    op.Maximum,
+)
 
 
 def cost_of(model: IntegerModel) -> CostRecord:
@@ -93,7 +105,17 @@ def _working_bytes(instruction: op.Instruction, model: IntegerModel) -> int:
         kernel_h, kernel_w, depth, _ = model.type_of(instruction.weight).shape
         rows, columns, _ = _output(instruction, model).shape
         widened += rows * columns * kernel_h * kernel_w * depth
+    if isinstance(instruction, op.MatMul):
+        widened += 3 * _packed_matrix(instruction, model)
     return widened
+
+
+def _packed_matrix(instruction: op.MatMul, model: IntegerModel) -> int:
+    """Elements of the second operand, rows padded to 4 and columns to 16."""
+    *leading, rows, columns = model.type_of(instruction.b).shape
+    if instruction.transpose_b:
+        rows, columns = columns, rows
+    return prod(leading) * _padded(rows, 4) * _padded(columns, 16)
 
 
 def _padded_image(instruction: op.Conv, model: IntegerModel) -> int:
@@ -131,6 +153,16 @@ def _(instruction: op.Conv, model: IntegerModel) -> int:
 
 
 @sample_work.register
+def _(instruction: op.MatMul, model: IntegerModel) -> int:
+    *leading, rows, columns = _output(instruction, model).shape
+    a, b = model.type_of(instruction.a), model.type_of(instruction.b)
+    packed = _packed_matrix(instruction, model)
+    product = packed * rows * prices.MULTIPLY_ADD * a.dtype.size * b.dtype.size
+    outputs = prod(leading) * rows * _padded(columns, 16)
+    return product + outputs * prices.OUTPUT + packed * prices.PACKED_ELEMENT
+
+
+@sample_work.register
 def _(instruction: op.LinearInteger, model: IntegerModel) -> int:
     depth, columns = model.type_of(instruction.weight).shape
     rows = model.type_of(instruction.x).elements // depth
@@ -152,11 +184,16 @@ def _(instruction: op.Add | op.Mul, model: IntegerModel) -> int:
     return _output(instruction, model).elements * 2 * prices.ELEMENT
 
 
+@sample_work.register(op.Compare)
+@sample_work.register(op.Select)
+@sample_work.register(op.Minimum)
+@sample_work.register(op.Maximum)
 @sample_work.register(op.Clip)
 @sample_work.register(op.AddInteger)
 @sample_work.register(op.SubInteger)
 @sample_work.register(op.Transpose)
 @sample_work.register(op.Slice)
+@sample_work.register(op.Expand)
 def _(instruction: op.Instruction, model: IntegerModel) -> int:
     kind = _output(instruction, model)
     return kind.elements * prices.ELEMENT + kind.nbytes * prices.COPIED_BYTE
@@ -190,6 +227,41 @@ def _(instruction: op.PiecewiseLinear, model: IntegerModel) -> int:
 def _(instruction: op.ReduceSum | op.ReduceMax | op.ArgMax, model: IntegerModel) -> int:
     rows = _output(instruction, model).elements
     return model.type_of(instruction.x).elements * prices.ELEMENT + rows * prices.ROW
+
+
+@sample_work.register
+def _(instruction: op.Softmax, model: IntegerModel) -> int:
+    kind = _output(instruction, model)
+    rows = kind.elements // kind.shape[-1]
+    return kind.elements * prices.SOFTMAX_ELEMENT + rows * (prices.ROW + prices.DIVISION)
+
+
+@sample_work.register
+def _(instruction: op.LayerNorm, model: IntegerModel) -> int:
+    kind = _output(instruction, model)
+    rows = kind.elements // kind.shape[-1]
+    per_row = prices.ROW + prices.DIVISION + prices.SQUARE_ROOT
+    return kind.elements * prices.NORM_ELEMENT + rows * per_row
+
+
+@sample_work.register
+def _(instruction: op.TopK, model: IntegerModel) -> int:
+    kind = model.type_of(instruction.x)
+    rows = kind.elements // kind.shape[-1]
+    scans = kind.elements * instruction.k * prices.SELECTION
+    return scans + kind.elements * prices.ELEMENT + rows * prices.ROW
+
+
+@sample_work.register
+def _(instruction: op.SquareRoot, model: IntegerModel) -> int:
+    return _output(instruction, model).elements * prices.SQUARE_ROOT
+
+
+@sample_work.register
+def _(instruction: op.Gather, model: IntegerModel) -> int:
+    rows = model.type_of(instruction.x).elements
+    copied = _output(instruction, model).nbytes * prices.COPIED_BYTE
+    return rows * prices.GATHERED_ROW + copied
 
 
 @sample_work.register

@@ -31,3 +31,13 @@ MAX_KNOTS = 1024
 MAX_TREE_DEPTH = 24
 MAX_CONCAT = 64
 MAX_SHIFT = 62
+
+MAX_SOFTMAX_ROW = 32_767
+"""Terms of one int32 sum of exponentials of at most 2**16 (L13)."""
+
+MAX_SOFTMAX_SHIFT = 30
+MAX_NORM_ROW = 65_535
+"""``N * sum(x**2) < 2**62`` for abs(x) < 2**15 (L13)."""
+
+MAX_EPSILON = (1 << 61) - 1
+MAX_TOP_K = 1024

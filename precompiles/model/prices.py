@@ -40,6 +40,22 @@ SEARCH_ELEMENT = 1024
 DIVISION = 1024
 """One 64-bit division."""
 
+SQUARE_ROOT = 1536
+"""One 64-bit square root."""
+
+SOFTMAX_ELEMENT = 64
+NORM_ELEMENT = 128
+"""One element of a normalised row."""
+
+SELECTION = 16
+"""One element compared for one of the k largest."""
+
+PACKED_ELEMENT = 16
+"""One element of a computed matrix brought into the order of the product."""
+
+GATHERED_ROW = 1536
+"""One row fetched by index, besides its bytes."""
+
 ROW = 1024
 """One last-axis row of a reduction, whatever its length."""
 
