@@ -1,7 +1,7 @@
 """Ranges of tensors, from onnxruntime over the author's samples."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,12 +28,14 @@ class Calibration:
         outputs: onnxruntime's value of each graph output, over all samples.
         inner: onnxruntime's value of every inner tensor, over the first ``INNER_SAMPLES``.
         samples: the checked samples by input name.
+        clipped: by tensor name, the range that an 8-bit grid should cover; absent: all of it.
     """
 
     ranges: Mapping[str, Range]
     outputs: Mapping[str, Floats]
     inner: Mapping[str, Array]
     samples: Mapping[str, Array]
+    clipped: Mapping[str, Range] = field(default_factory=dict)
 
 
 def calibrate(model: OnnxModel, graph: FloatGraph, samples: Mapping[str, Array]) -> Calibration:

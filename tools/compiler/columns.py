@@ -114,4 +114,4 @@ def _folded(operation: Operation, traced: Mapping[str, _Traced]) -> Operation:
     weight = np.zeros((width, operation.weight.shape[1]))
     np.add.at(weight, list(found.columns.index), operation.weight * found.scale[:, np.newaxis])
     bias = operation.bias + found.offset @ operation.weight
-    return replace(operation, x=found.source, weight=weight, bias=bias)
+    return replace(operation, x=found.source, weight=weight, bias=bias, steps=None)

@@ -16,11 +16,11 @@ from tools.compiler.graph import (
     Trees,
     consumers,
 )
-from tools.compiler.lowering import WORD_LIMIT, Lowering, clip
+from tools.compiler.lowering import Lowering, clip
 from tools.compiler.program import Operand
 from tools.compiler.quantize import (
+    WORD_LIMIT,
     Grid,
-    activation_grid,
     ceil_log2,
     exact_grid,
     power_of_two,
@@ -79,11 +79,12 @@ def _declare(state: Lowering, item: GraphInput, values: Floats) -> Operand:
 
 
 def _image_grid(state: Lowering, name: str, values: Floats) -> Grid:
+    if name in state.graph.grids:
+        return state.graph.grids[name]
     step = exact_grid(values)
     if step is not None:
-        return Grid(state.activation_dtype, step)
-    found = state.range_of(name)
-    return activation_grid(found.low, found.high, state.activation_dtype)
+        return Grid(state.forms.base, step)
+    return state.grid(name)
 
 
 def feature_grid(values: Floats, *, is_integer: bool, exact: bool) -> Grid:

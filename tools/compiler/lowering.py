@@ -1,8 +1,8 @@
 """State of one lowering, and the conversions between the forms that a tensor can have.
 
-Three forms: *activation* (u8, s16 or s32 by precision, on the calibrated grid of the tensor),
-*integer* (s32 or s64, zero point 0, exact arithmetic) and, for images, *channels last*. Each
-operation is lowered in the form that suits it; a conversion is made once per tensor.
+Three forms: *activation* (u8, s8, s16 or s32, on the grid that calibration and ``precision`` give
+the tensor), *integer* (s32 or s64, zero point 0, exact arithmetic) and, for images, *channels
+last*. Each operation is lowered in the form that suits it; a conversion is made once per tensor.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,8 @@ import numpy as np
 from precompiles.model import operators as op
 from precompiles.model.types import DType, TensorType
 from tools.compiler.errors import CompileError
-from tools.compiler.graph import Bounds, FloatGraph, Operation, Shape
+from tools.compiler.graph import Bounds, FloatGraph, Floats, Operation, Shape
+from tools.compiler.precision import Form, Precision
 from tools.compiler.program import Operand, Program
 from tools.compiler.quantize import (
     Grid,
@@ -26,11 +27,6 @@ from tools.compiler.quantize import (
     requantize_multipliers,
 )
 from tools.compiler.spans import Range
-
-PRECISIONS = ("int8", "int16", "wide")
-ACTIVATIONS = {"int8": DType.U8, "int16": DType.S16, "wide": DType.S32}
-WORD_LIMIT = 1 << 27
-"""Values of s32 activations stay within this; calibration puts the samples within 2**25."""
 
 FRACTION_BITS = 30
 """Fraction bits of probabilities and other function values."""
@@ -43,24 +39,39 @@ class Lowering:
         self,
         graph: FloatGraph,
         ranges: Mapping[str, Range],
-        precision: str,
+        precision: Precision,
         fine: frozenset[str],
+        clipped: Mapping[str, Range] | None = None,
     ) -> None:
-        """``fine`` names the tensors that are wanted in integer form."""
+        """``fine`` names the tensors that are wanted in integer form.
+
+        ``ranges`` holds what the samples reach, ``clipped`` what 8-bit grids should cover of it.
+        """
         self.graph = graph
         self.program = Program()
-        self.precision = precision
+        self.forms = precision
         self.fine = fine
         self.raw: dict[str, Operand] = {}
+        self.constants: dict[str, Floats] = {}
         self.features: dict[str, tuple[Operand, tuple[int, ...]]] = {}
         self._ranges = ranges
+        self._clipped = clipped or {}
         self._values: dict[str, Operand] = {}
-        self._forms: dict[tuple[str, int], Operand] = {}
+        self._forms: dict[tuple[object, ...], Operand] = {}
+
+    @property
+    def precision(self) -> str:
+        """Name of the base precision: int8, int16 or wide."""
+        return self.forms.name
 
     @property
     def activation_dtype(self) -> DType:
-        """Dtype of activations at this precision."""
-        return ACTIVATIONS[self.precision]
+        """Dtype of activations that nothing raised; prefer ``dtype_of``."""
+        return self.forms.base
+
+    def dtype_of(self, name: str) -> DType:
+        """Dtype of a tensor's activation: u8, s8, s16 or s32."""
+        return self.forms.form_of(name).dtype
 
     def define(self, name: str, operand: Operand) -> None:
         """Set the native value of a tensor."""
@@ -95,10 +106,19 @@ class Lowering:
         """True when calibration saw the tensor."""
         return name in self._ranges
 
-    def grid(self, name: str) -> Grid:
-        """Activation grid of a tensor."""
+    def grid(self, name: str, form: Form | None = None) -> Grid:
+        """Activation grid of a tensor, in another form than its own when one is given.
+
+        A fixed grid (``FloatGraph.grids``) is returned as it is for its own dtype.
+        """
+        form = form or self.forms.form_of(name)
+        fixed = self.graph.grids.get(name)
+        if fixed is not None and fixed.dtype is form.dtype:
+            return fixed
         found = self.range_of(name)
-        return activation_grid(found.low, found.high, self.activation_dtype)
+        if form.dtype in (DType.U8, DType.S8):
+            found = self._clipped.get(name, found)
+        return activation_grid(found.low, found.high, form.dtype, form.reach)
 
     def result_grid(self, name: str) -> Grid:
         """Grid for an operation that requantises: s32 where integer form is wanted."""
@@ -107,14 +127,28 @@ class Lowering:
             return activation_grid(found.low, found.high, DType.S32)
         return self.grid(name)
 
-    def activation(self, name: str) -> Operand:
-        """A tensor in activation form."""
+    def activation(self, name: str, *dtypes: DType) -> Operand:
+        """A tensor in activation form.
+
+        As its producer left it when that is narrow (u8, s8, s16) or of the tensor's own dtype;
+        with ``dtypes``, when it is one of these. Otherwise it is requantised to the tensor's own
+        dtype, or to the first of ``dtypes``.
+        """
         native = self._values[name]
-        if native.type.dtype is self.activation_dtype:
+        own = self.dtype_of(name)
+        wanted = dtypes or (own, DType.U8, DType.S8, DType.S16)
+        if native.type.dtype in wanted:
             return native
-        key = ("activation", native.ref)
+        form = self.forms.form_of(name) if own in wanted else Form(wanted[0])
+        return self.on(native, self.grid(name, form))
+
+    def on(self, x: Operand, grid: Grid) -> Operand:
+        """An operand requantised to a grid, once."""
+        if x.type.dtype is grid.dtype and (x.scale, x.zero_point) == (grid.scale, grid.zero_point):
+            return x
+        key = ("on", x.ref, grid)
         if key not in self._forms:
-            self._forms[key] = to_grid(self, native, self.grid(name))
+            self._forms[key] = to_grid(self, x, grid)
         return self._forms[key]
 
     def integer(self, name: str) -> Operand:
@@ -183,11 +217,7 @@ def refuse(operation: Operation, reason: str, advice: str) -> CompileError:
 
 def grid_limits(grid: Grid) -> tuple[int, int]:
     """Codes that results on this grid are clipped to."""
-    if grid.dtype is DType.S32:
-        return -WORD_LIMIT, WORD_LIMIT
-    if grid.dtype is DType.S16:
-        return -32_767, 32_767
-    return grid.dtype.bounds
+    return grid.limits
 
 
 def clamp_codes(clamp: Bounds, grid: Grid) -> tuple[int, int]:

@@ -16,9 +16,9 @@ from tools.compiler.errors import CompileError
 from tools.compiler.front import float_graph
 from tools.compiler.graph import Array, Conv, Dense, FloatGraph, Pool, Trees, consumers
 from tools.compiler.lower import lower_graph
-from tools.compiler.lowering import PRECISIONS
 from tools.compiler.onnx_import import OnnxModel, import_onnx
 from tools.compiler.passes import optimise
+from tools.compiler.precision import PRECISIONS, precision_of
 from tools.compiler.report import (
     Attempt,
     OperatorReport,
@@ -92,7 +92,7 @@ def compile_onnx(
     attempts = _attempts(model, graph, calibration, wanted, report_progress)
     chosen, reason = _choose(attempts, precision)
     report_progress("compile: compare with onnxruntime", total - 1, total)
-    operators = compare_operators(graph, calibration, chosen.precision)
+    operators = compare_operators(graph, calibration, precision_of(graph, chosen.precision))
     compiled = _compiled(
         model, calibration, chosen, reason, [item[0] for item in attempts], operators
     )
@@ -169,7 +169,7 @@ def _check_missing(graph: FloatGraph, samples: Mapping[str, Array]) -> None:
 def _candidate(
     model: OnnxModel, graph: FloatGraph, calibration: Calibration, precision: str
 ) -> _Candidate:
-    lowered = lower_graph(model, graph, calibration, precision)
+    lowered = lower_graph(model, graph, calibration, precision_of(graph, precision))
     try:
         cost = validate_model(lowered)
     except ModelError as error:

@@ -17,6 +17,13 @@ MAX_SHIFT = 62
 PRODUCT_LIMIT = 1 << 62
 SUM_LIMIT = 1 << 29
 """Largest sum of ``|x * w|``, and largest ``|bias|``, that weight scales are chosen for."""
+
+WORD_LIMIT = 1 << 27
+"""Values of s32 activations stay within this; calibration puts the samples within 2**25."""
+
+WORD_REACH = 32_767
+"""Largest ``|q|`` of s16 activations; -32,768 is never used."""
+
 _MULTIPLIER_LIMIT = 1 << 31
 _MANTISSA_BITS = 24
 _MAX_CODES = 256
@@ -25,11 +32,26 @@ _SMALLEST_SPAN = 2.0**-60
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """An affine number grid: real value ``scale * (q - zero_point)`` for q of ``dtype``."""
+    """An affine number grid: real value ``scale * (q - zero_point)`` for q of ``dtype``.
+
+    ``reach`` bounds ``|q|`` of s16 codes: 32,767, or less where sums of products need the room.
+    """
 
     dtype: DType
     scale: Fraction
     zero_point: int = 0
+    reach: int = WORD_REACH
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Codes that results on this grid are clipped to."""
+        if self.dtype is DType.S32:
+            return -WORD_LIMIT, WORD_LIMIT
+        if self.dtype is DType.S16:
+            return -self.reach, self.reach
+        if self.dtype is DType.S8 and self.zero_point == 0:
+            return -127, 127
+        return self.dtype.bounds
 
 
 def round_half_up(value: Fraction) -> int:
@@ -61,11 +83,11 @@ def round_scale(value: float) -> Fraction:
     return -((-exact) // unit) * unit
 
 
-def activation_grid(low: float, high: float, dtype: DType) -> Grid:
-    """Grid of u8 (asymmetric), s16 or s32 (zero point 0) that covers ``[low, high]`` and 0.
+def activation_grid(low: float, high: float, dtype: DType, reach: int = WORD_REACH) -> Grid:
+    """Grid of u8 (asymmetric), s8, s16 or s32 (zero point 0) that covers ``[low, high]`` and 0.
 
-    u8 uses all 256 codes; s16 uses +-32,767; s32 uses +-2**25 with a power-of-two scale, so that
-    sums and rescales of it stay exact.
+    u8 uses all 256 codes; s8 uses +-127; s16 uses +-``reach``; s32 uses +-2**25 with a power-of-two
+    scale, so that sums and rescales of it stay exact.
     """
     low, high = min(low, 0.0), max(high, 0.0)
     if low == high:  # always zero
@@ -77,8 +99,10 @@ def activation_grid(low: float, high: float, dtype: DType) -> Grid:
         zero_point = min(max(round_half_up(-Fraction(low) / scale), 0), 255)
         return Grid(dtype, scale, zero_point)
     magnitude = max(-low, high)
+    if dtype is DType.S8:
+        return Grid(dtype, round_scale(magnitude / 127))
     if dtype is DType.S16:
-        return Grid(dtype, round_scale(magnitude / 32_767))
+        return Grid(dtype, round_scale(magnitude / reach), 0, reach)
     return Grid(dtype, power_of_two(ceil_log2(Fraction(magnitude)) - 25))
 
 

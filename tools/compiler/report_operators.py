@@ -6,11 +6,12 @@ from precompiles.runner import plan_model
 from tools.compiler.calibrate import INNER_SAMPLES, Calibration
 from tools.compiler.graph import FloatGraph
 from tools.compiler.lower import lower_with_taps
+from tools.compiler.precision import Precision
 from tools.compiler.report import OperatorReport, quantize_samples, run_samples
 
 
 def compare_operators(
-    graph: FloatGraph, calibration: Calibration, precision: str
+    graph: FloatGraph, calibration: Calibration, precision: Precision
 ) -> tuple[OperatorReport, ...]:
     """Worst error of each operation that onnxruntime can show, in execution order.
 

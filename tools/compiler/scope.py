@@ -14,6 +14,7 @@ from tools.compiler.errors import CompileError
 from tools.compiler.graph import Array, GraphInput, Operation, Reshape, Shape, Transpose
 from tools.compiler.onnx_import import OnnxModel, OnnxNode
 from tools.compiler.oracle import Oracle
+from tools.compiler.quantize import Grid
 
 PROBE_BATCH = 3
 _SHAPE_OPERATORS = ("Shape", "Size")
@@ -33,6 +34,7 @@ class Scope:
         self.opset = opset
         self.operations: list[Operation] = []
         self.shapes: dict[str, Shape] = {item.name: item.shape for item in inputs}
+        self.grids: dict[str, Grid] = {}
         self._constants = dict(constants)
         self._tensors = tensors
         self.batch = next(len(tensors[item.name]) for item in inputs)
