@@ -12,8 +12,8 @@ from typing import TypeAlias
 import numpy as np
 
 from precompiles.errors import ModelError
-from precompiles.kernels import conv, gemm, integer, layout, pool, requantize, trees
 from precompiles.kernels.arrays import S32, S64, Array
+from precompiles.legacy import conv, gemm, integer, layout, pool, requantize, trees
 from precompiles.model import operators as op
 from precompiles.model.checks import NUMPY_TYPES, constant_array, is_constant
 from precompiles.model.types import DType, IntegerModel

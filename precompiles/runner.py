@@ -7,53 +7,39 @@ result is a pure function of model and input.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from precompiles.binding import Bound, bind
 from precompiles.errors import PrecompileRevert
 from precompiles.kernels.arrays import Array, Exact, exact
 from precompiles.model import prices
-from precompiles.model.checks import NUMPY_TYPES, is_constant
-from precompiles.model.cost import cost_of, last_uses
-from precompiles.model.operands import operands_of
+from precompiles.model.checks import NUMPY_TYPES
+from precompiles.model.cost import cost_of
 from precompiles.model.types import CostRecord, IntegerModel, Port
+from precompiles.planning.arena import Arenas
+from precompiles.planning.program import plan_program
 from precompiles.reference import run_sample
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One bound instruction: tensors read, tensor written, tensors nobody reads after it."""
-
-    run: Bound
-    operands: tuple[int, ...]
-    output: int
-    release: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """A legal model with its constants prepared; immutable, so threads may share it."""
+    """A legal model made ready to run; threads may share it."""
 
     model: IntegerModel
     cost: CostRecord
-    steps: tuple[Step, ...]
     samples_per_slice: int
+    arenas: Arenas = field(repr=False)
 
 
 def plan_model(model: IntegerModel) -> Plan:
     """Prepare a model that ``validate_model`` has accepted; nothing is checked again."""
-    uses = last_uses(model)
-    steps = []
-    for index, instruction in enumerate(model.instructions):
-        values = operands_of(instruction)
-        tensors = tuple(value for value in values if not is_constant(model, value))
-        release = tuple(value for value in dict.fromkeys(tensors) if uses[value] == index)
-        steps.append(Step(bind(instruction, model), tensors, instruction.output, release))
     cost = cost_of(model)
     samples = max(1, prices.SLICE_BYTES // max(1, cost.scratch_bytes_per_sample))
-    return Plan(model, cost, tuple(steps), samples)
+    ports = tuple(
+        [model.type_of(port.value) for port in side] for side in (model.inputs, model.outputs)
+    )
+    return Plan(model, cost, samples, Arenas(plan_program(model), (ports[0], ports[1])))
 
 
 def run_plan(plan: Plan, data: bytes, batch: int) -> bytes:
@@ -155,10 +141,10 @@ def _check_arrays(model: IntegerModel, inputs: Sequence[Array]) -> None:
 
 
 def _run_slice(plan: Plan, inputs: Sequence[Array]) -> list[Array]:
-    values = {port.value: item for port, item in zip(plan.model.inputs, inputs, strict=True)}
-    for step in plan.steps:
-        output = step.run(*(values[value] for value in step.operands))
-        values[step.output] = np.ascontiguousarray(output)  # numpy may choose another order
-        for value in step.release:
-            del values[value]
-    return [values[port.value] for port in plan.model.outputs]
+    arena = plan.arenas.take(len(inputs[0]))
+    for window, item in zip(arena.inputs, inputs, strict=True):
+        window[...] = item
+    plan.arenas.run(arena)
+    outputs = [np.array(window, order="C") for window in arena.outputs]
+    plan.arenas.give(arena)
+    return outputs

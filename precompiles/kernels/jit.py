@@ -1,31 +1,48 @@
-"""``@kernel``: the only way to compile, and the cache that can never serve stale machine code.
+"""``@kernel`` and ``@subroutine``: the only ways to compile, and a cache that is never stale.
 
-A kernel is compiled once per process, at its first call, for one signature and with fixed flags
-(no fast math, no threads inside, no hidden raise paths, the interpreter lock released). Machine
-code is kept on disk in a private folder named by everything it depends on: the bytes of every
-file of this package, Python, numba, llvmlite and numpy, and the CPU with its compile switches.
-numba's own cache sees only the file of the function, which would let a node run yesterday's
-arithmetic. Without numba the same functions run as plain Python, with the same integers.
+Every kernel has one signature, so that a table of addresses and arguments is a whole program::
+
+    @kernel
+    def clip_u8(memory: U8, weights: U8, args: S64, batch: int) -> None: ...
+
+``memory`` is the arena of one run, ``weights`` the prepared constants (read only), ``args`` this
+step's row of byte offsets, sizes and attributes. A kernel is compiled once per process, when first
+needed, with fixed flags: no fast math, no threads inside, the interpreter lock released.
+
+Machine code is kept on disk in a private folder named by everything it depends on: the bytes of
+every file of this package, Python, numba, llvmlite and numpy, and the CPU with its compile
+switches. numba's own cache sees only the file of the function, which would let a node run
+yesterday's arithmetic. Processes that need the same kernel wait for the one that compiles it.
+Without numba the same functions run as plain Python, with the same integers.
 """
 
+import fcntl
 import hashlib
 import os
 import stat
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, overload
 
 import numpy as np
 
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
+from precompiles.kernels.arrays import S64, U8
 
-KERNEL_FOLDER = Path(__file__).parent
-_COMPILING = threading.RLock()
-_SWITCHES = (
+Body: TypeAlias = Callable[[U8, U8, S64, int], None]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+SIGNATURE: Final = "void(uint8[::1], uint8[::1], int64[::1], int64)"
+KERNEL_FOLDER: Final = Path(__file__).parent
+KERNELS: "Final[list[Kernel]]" = []
+"""Every kernel of the modules imported so far, in order of definition."""
+
+_SUBROUTINES: Final[list[Callable[..., Any]]] = []
+_COMPILING: Final = threading.RLock()
+_SWITCHES: Final = (
     "OPT",
     "LOOP_VECTORIZE",
     "SLP_VECTORIZE",
@@ -35,49 +52,146 @@ _SWITCHES = (
     "CPU_FEATURES",
     "DEBUGINFO_DEFAULT",
 )
+_FLAGS: Final = {"nogil": True, "error_model": "numpy", "fastmath": False, "boundscheck": None}
 
 
-class Kernel(Generic[Parameters, Result]):
-    """A function that becomes machine code at its first call; ``source`` is what it was."""
+class Kernel:
+    """A function of the one signature that becomes machine code when first needed.
+
+    ``source`` is the Python function, which gives the same integers.
+    """
 
     __slots__ = ("_compiled", "signature", "source")
 
-    def __init__(self, source: Callable[Parameters, Result], signature: str) -> None:
+    def __init__(self, source: Callable[..., Any], signature: str = SIGNATURE) -> None:
         self.source = source
         self.signature = signature
-        self._compiled: Callable[Parameters, Result] | None = None
+        self._compiled: Callable[..., Any] | None = None
 
-    def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        """Run the kernel, compiled where numba is at hand."""
-        compiled = self._compiled
-        if compiled is None:
+    @property
+    def name(self) -> str:
+        """Module and function, for messages."""
+        return f"{self.source.__module__.rpartition('.')[2]}.{self.source.__name__}"
+
+    def compiled(self) -> Callable[..., Any]:
+        """The machine code behind a Python call; ``source`` itself where there is no compiler."""
+        if self._compiled is None:
             with _COMPILING:
-                compiled = self._compiled = self._compiled or _compile(self.source, self.signature)
-        return compiled(*args, **kwargs)
+                self._compiled = self._compiled or compile_function(self.source, self.signature)
+        return self._compiled
+
+    def address(self) -> int:
+        """Entry point of the machine code in this process, in numba's calling convention; not 0.
+
+        Raises:
+            RuntimeError: there is no compiler here.
+        """
+        overloads = getattr(self.compiled(), "overloads", None)
+        if not overloads:
+            raise RuntimeError(f"{self.name} is not compiled: numba is absent or switched off")
+        (result,) = overloads.values()
+        return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
+
+    def __call__(self, *args: Any) -> Any:
+        """Run on (memory, weights, args, batch), compiled where numba is at hand."""
+        return (self._compiled or self.compiled())(*args)
 
 
-def kernel(
-    signature: str,
-) -> Callable[[Callable[Parameters, Result]], Kernel[Parameters, Result]]:
-    """Mark a function of arrays and integers as a kernel.
-
-    Args:
-        signature: numba's types, e.g. ``"void(uint8[::1], int64)"``; arrays are C-contiguous.
-    """
-
-    def mark(function: Callable[Parameters, Result]) -> Kernel[Parameters, Result]:
-        return Kernel(function, signature)
-
-    return mark
+@overload
+def kernel(function: str) -> Callable[[Function], Function]: ...
 
 
-def cache_folder(numba: Any, sources: Path = KERNEL_FOLDER) -> Path:
-    """Folder for machine code made from ``sources`` by this ``numba`` on this CPU."""
-    llvm = import_module("llvmlite.binding")
+@overload
+def kernel(function: Body) -> Kernel: ...
+
+
+def kernel(function: Any) -> Any:
+    """Mark a function of (memory, weights, args, batch) as a kernel."""
+    if isinstance(function, str):  # the former engine's kernels, until they have moved over
+        return lambda body: Kernel(body, function)
+    made = Kernel(function)
+    KERNELS.append(made)
+    return made
+
+
+def subroutine(function: Function) -> Function:
+    """Mark a function that kernels call; it is compiled into each caller and stays plain here."""
+    _SUBROUTINES.append(function)
+    return function
+
+
+def load_numba() -> Any | None:
+    """The numba module, or None when it is absent or ``NUMBA_DISABLE_JIT`` is set."""
+    try:
+        numba = import_module("numba")
+    except ImportError:
+        return None
+    return None if numba.config.DISABLE_JIT else numba
+
+
+def compile_function(source: Callable[..., Any], signature: str) -> Callable[..., Any]:
+    """Compile ``source`` for one signature, or load it from disk; ``source`` without numba."""
+    numba = load_numba()
+    if numba is None:
+        return source
+    with _COMPILING:
+        _register_subroutines()
+        folder = cache_folder(numba)
+        private = make_private(folder)
+        previous = numba.config.CACHE_DIR
+        if private:
+            numba.config.CACHE_DIR = str(folder)
+        try:
+            with _alone(folder if private else None, source):
+                made: Callable[..., Any] = numba.njit(signature, cache=private, **_FLAGS)(source)
+        finally:
+            numba.config.CACHE_DIR = previous
+    return made
+
+
+def _register_subroutines() -> None:
+    """Make everything that kernels may call known to numba, intrinsics first."""
+    for path in sorted(KERNEL_FOLDER.glob("llvm*.py")):
+        import_module(f"{__package__}.{path.stem}")
+    if _SUBROUTINES:
+        mark = import_module("numba.extending").register_jitable
+        while _SUBROUTINES:
+            mark(**_FLAGS)(_SUBROUTINES.pop())
+
+
+@contextmanager
+def _alone(folder: Path | None, source: Callable[..., Any]) -> Iterator[None]:
+    """Hold the lock between processes of one kernel; it falls with its holder."""
+    if folder is None:
+        yield
+        return
+    name = f"{source.__module__.rpartition('.')[2]}.{source.__qualname__}"
+    flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
+    handle = os.open(folder / f"{name.replace('<', '').replace('>', '')}.lock", flags, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def source_digest(sources: Path = KERNEL_FOLDER) -> str:
+    """Digest of every file of kernels: 64 hex digits."""
     digest = hashlib.sha256()
     for path in sorted(sources.glob("*.py")):
         data = path.read_bytes()
         digest.update(f"{path.name} {len(data)}\n".encode() + data)
+    return digest.hexdigest()
+
+
+_LOADED: Final = source_digest()
+"""Taken before the kernels are imported: an edit of a file never renames what runs here."""
+
+
+def cache_folder(numba: Any, sources: str = _LOADED) -> Path:
+    """Folder for machine code made from files of digest ``sources`` by ``numba`` on this CPU."""
+    llvm = import_module("llvmlite.binding")
+    digest = hashlib.sha256(sources.encode())
     facts = [sys.version, numba.__version__, np.__version__]
     facts += [llvm.llvm_version_info, import_module("llvmlite").__version__]
     facts += [llvm.get_process_triple(), llvm.get_host_cpu_name()]
@@ -109,30 +223,3 @@ def make_private(folder: Path) -> bool:
     owner = os.geteuid() if hasattr(os, "geteuid") else facts.st_uid
     shared = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     return stat.S_ISDIR(facts.st_mode) and facts.st_uid == owner and not shared
-
-
-def _compile(source: Callable[Parameters, Result], signature: str) -> Callable[Parameters, Result]:
-    try:
-        numba = import_module("numba")
-    except ImportError:
-        return source
-    if numba.config.DISABLE_JIT:
-        return source
-    folder = cache_folder(numba)
-    private = make_private(folder)
-    previous = numba.config.CACHE_DIR
-    if private:
-        numba.config.CACHE_DIR = str(folder)
-    try:
-        compiled: Callable[Parameters, Result] = numba.njit(
-            signature,
-            nogil=True,
-            error_model="numpy",
-            fastmath=False,
-            parallel=False,
-            boundscheck=None,
-            cache=private,
-        )(source)
-    finally:
-        numba.config.CACHE_DIR = previous
-    return compiled

@@ -1,0 +1,1 @@
+"""Plans of convolutions and pools."""

@@ -1,0 +1,94 @@
+"""Plan a whole model: steps, offsets, weights; then the table of a batch."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from precompiles.kernels.arrays import S64, U8
+from precompiles.kernels.jit import Kernel
+from precompiles.kernels.walk import HEADER
+from precompiles.model import operators as op
+from precompiles.model.types import IntegerModel
+from precompiles.planning import (  # noqa: F401 - each registers the plans of its operators
+    dense,
+    elementwise,
+    images,
+    moves,
+    rows,
+    trees,
+)
+from precompiles.planning.legacy import borrow
+from precompiles.planning.memory import lifetimes, place
+from precompiles.planning.planner import Image, Place, Planner, places_of
+from precompiles.planning.registry import plan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """What a walk needs, for any batch: word i of the table is ``fixed[i] + scaled[i] * batch``."""
+
+    kernels: tuple[Kernel, ...]
+    positions: S64
+    """Index of each step's first word."""
+    fixed: S64
+    scaled: S64
+    weights: U8
+    bytes_per_sample: int
+    inputs: tuple[tuple[int, Image], ...]
+    """Byte offset per sample of each input's buffer, and its layout."""
+    outputs: tuple[tuple[int, Image], ...]
+
+    def table(self, batch: int, address: Callable[[Kernel], int] | None = None) -> S64:
+        """Words of all steps for this batch, with addresses when the walk is native."""
+        words = self.fixed + self.scaled * batch
+        if address is not None:
+            words[self.positions + 1] = [address(item) for item in self.kernels]
+        return words
+
+
+def plan_program(model: IntegerModel) -> Program:
+    """Plan a legal model."""
+    planner = Planner(model)
+    for instruction in model.instructions:
+        if _is_planned(instruction):
+            plan(instruction, planner)
+        else:
+            borrow(instruction, planner)
+    inputs = [planner.image(port.value) for port in model.inputs]
+    outputs = [planner.image(port.value) for port in model.outputs]
+    steps = planner.steps
+    lives = lifetimes(len(planner.sizes), places_of(steps), _buffers(inputs), _buffers(outputs))
+    offsets, total = place(planner.sizes, lives)
+    positions: list[int] = []
+    fixed: list[int] = []
+    scaled: list[int] = []
+    for step in steps:
+        positions.append(len(fixed))
+        fixed += [HEADER + len(step.args), 0]
+        scaled += [0, 0]
+        for item in step.args:
+            if isinstance(item, Place):
+                fixed.append(item.offset)
+                scaled.append(offsets[item.buffer])
+            else:
+                fixed.append(item)
+                scaled.append(0)
+    return Program(
+        tuple(step.kernel for step in steps),
+        np.array(positions, np.int64),
+        np.array(fixed, np.int64),
+        np.array(scaled, np.int64),
+        planner.weights(),
+        total,
+        tuple((offsets[item.place.buffer], item) for item in inputs),
+        tuple((offsets[item.place.buffer], item) for item in outputs),
+    )
+
+
+def _is_planned(instruction: op.Instruction) -> bool:
+    return plan.dispatch(type(instruction)) is not plan.dispatch(object)
+
+
+def _buffers(ports: Iterable[Image]) -> list[int]:
+    return [item.place.buffer for item in ports]

@@ -1,0 +1,1 @@
+"""Plans of operators on last-axis rows."""
