@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from precompiles.kernels.arrays import S64
+
 Lifetime = tuple[int, int]
 
 
@@ -27,26 +31,33 @@ def lifetimes(
 def place(sizes: Sequence[int], lives: Sequence[Lifetime | None]) -> tuple[list[int], int]:
     """Offset of each buffer such that no two alive at one step overlap; and the bytes of all.
 
-    Large buffers first, each at the lowest offset where it fits. The total is at least the largest
-    sum of sizes alive at one step, and equals it for chains; it never exceeds the sum of all sizes.
+    Large buffers first, each in the smallest gap where it fits, else behind the others. The total
+    is at least the largest sum of sizes alive at one step (equal to it for most models) and never
+    exceeds the sum of all sizes.
     """
     offsets = [0] * len(sizes)
-    placed: list[int] = []
-    total = 0
+    placed = np.zeros((0, 4), np.int64)  # offset, end, first step, last step; by offset
     for buffer in sorted(range(len(sizes)), key=lambda item: (-sizes[item], item)):
         life = lives[buffer]
         if life is None:
             continue
-        offset = 0
-        for other in placed:  # in order of offset
-            there = lives[other]
-            if there is None or there[1] < life[0] or life[1] < there[0]:
-                continue
-            if offsets[other] - offset >= sizes[buffer]:
-                break
-            offset = max(offset, offsets[other] + sizes[other])
+        there = placed[(placed[:, 2] <= life[1]) & (placed[:, 3] >= life[0])]
+        offset = _gap(there, sizes[buffer])
         offsets[buffer] = offset
-        placed.append(buffer)
-        placed.sort(key=lambda item: offsets[item])
-        total = max(total, offset + sizes[buffer])
-    return offsets, total
+        row = np.array([[offset, offset + sizes[buffer], *life]])
+        where = int(np.searchsorted(placed[:, 0], offset))
+        placed = np.concatenate([placed[:where], row, placed[where:]])
+    return offsets, int(placed[:, 1].max(initial=0))
+
+
+def _gap(there: S64, size: int) -> int:
+    """Start of the smallest free space of at least ``size`` bytes among intervals by start."""
+    if not len(there):
+        return 0
+    reach = np.maximum.accumulate(there[:, 1])
+    starts = np.concatenate([[0], reach[:-1]])
+    gaps = there[:, 0] - starts
+    fitting = np.flatnonzero(gaps >= size)
+    if not len(fitting):
+        return int(reach[-1])
+    return int(starts[fitting[np.argmin(gaps[fitting])]])

@@ -7,7 +7,7 @@ by ``memory.place``.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,19 +41,29 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Border:
+    """Pixels around an image, each of whose elements is ``value`` before anybody reads."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = 0
+    right: int = 0
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """Where the pixels of a (B, H, W, C) tensor lie, border or not.
 
-    Pixel (b, h, w) starts at ``place + b * sample_bytes + h * row_bytes + w * C * itemsize``.
-    Without a border ``row_bytes = W * C * itemsize`` and ``sample_bytes = H * row_bytes``.
-    ``border`` is (top, left, bottom, right) in pixels, filled with ``pad_value`` before any reader.
+    Pixel (b, h, w) starts at ``place + b * sample_bytes + h * row_bytes + w * C * itemsize``, and
+    inside ``border`` also for h and w below 0 or beyond H and W. Without a border ``row_bytes =
+    W * C * itemsize`` and ``sample_bytes = H * row_bytes``. ``place`` need not be aligned.
     """
 
     place: Place
     sample_bytes: int
     row_bytes: int
-    border: tuple[int, int, int, int] = (0, 0, 0, 0)
-    pad_value: int = 0
+    border: Border = Border()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +77,9 @@ class Step:
 class Planner:
     """Collects the steps of one model, in order; see the module."""
 
-    def __init__(self, model: IntegerModel) -> None:
+    def __init__(self, model: IntegerModel, borders: Mapping[int, Border] | None = None) -> None:
         self.model = model
+        self.borders = borders or {}
         self.steps: list[Step] = []
         self.sizes: list[int] = []
         """Bytes per sample of every buffer."""
@@ -80,7 +91,7 @@ class Planner:
 
     def tensor(self, value: int) -> Place:
         """Where a computed value lies: (B, *shape), contiguous. Not for an image with a border."""
-        if value in self._images:
+        if value in self.borders:
             raise ValueError(f"value {value} has a border: ask for its image")
         if value not in self._tensors:
             if is_constant(self.model, value):
@@ -122,12 +133,17 @@ class Planner:
 
     def image(self, value: int) -> Image:
         """Where the pixels of a tensor (H, W, C) lie."""
-        if value in self._images:
-            return self._images[value]
         kind = self.model.type_of(value)
-        height = kind.shape[0] if kind.shape else 1
-        row = kind.nbytes // height
-        return Image(self.tensor(value), height * row, row)
+        if value not in self.borders:
+            height = kind.shape[0] if kind.shape else 1
+            return Image(self.tensor(value), kind.nbytes, kind.nbytes // height)
+        if value not in self._images:
+            border, pixel = self.borders[value], kind.shape[2] * kind.dtype.size
+            row = (border.left + kind.shape[1] + border.right) * pixel
+            sample = (border.top + kind.shape[0] + border.bottom) * row
+            inner = border.top * row + border.left * pixel
+            self._images[value] = Image(self.scratch(sample) + inner, sample, row, border)
+        return self._images[value]
 
     def emit(self, kernel: Kernel, *args: int | Place) -> None:
         """Append a step. Integers are passed as they are, places become byte offsets."""

@@ -18,6 +18,7 @@ from precompiles.planning import (  # noqa: F401 - each registers the plans of i
     rows,
     trees,
 )
+from precompiles.planning.borders import choose_borders, fill
 from precompiles.planning.legacy import borrow
 from precompiles.planning.memory import lifetimes, place
 from precompiles.planning.planner import Image, Place, Planner, places_of
@@ -49,8 +50,11 @@ class Program:
 
 def plan_program(model: IntegerModel) -> Program:
     """Plan a legal model."""
-    planner = Planner(model)
+    planner = Planner(model, choose_borders(model))
+    for port in model.inputs:
+        fill(planner, port.value)
     for instruction in model.instructions:
+        fill(planner, instruction.output)
         if _is_planned(instruction):
             plan(instruction, planner)
         else:
