@@ -58,7 +58,7 @@ def _arg_max(d: Draft) -> Drawn:
 def _softmax(d: Draft) -> Drawn:
     x = d.clipped(d.tensor(QUANTIZED, least=1), -(1 << 27), 1 << 27)
     low, high = d.interval(x)
-    most = ((1 << 31) - 1) // max(high - low, 1)
+    most = max(((1 << 31) - 1) // max(high - low, 1), 1)
     scale = d.number(1, most), d.number(0, 30)
     out = d.rng.choice((DType.U8, DType.S16))
     return op.Softmax(x, *scale, 0), TensorType(out, d.type_of(x).shape)
