@@ -12,6 +12,7 @@ from tools.compiler import (
     onnx_ml,
     onnx_shape,
 )
+from tools.compiler.batch_axis import batch_first
 from tools.compiler.errors import CompileError
 from tools.compiler.graph import Array, FloatGraph, Operation, TreeTable, live_operations
 from tools.compiler.onnx_import import OnnxModel, OnnxNode
@@ -54,6 +55,11 @@ def float_graph(model: OnnxModel, samples: Mapping[str, Array]) -> FloatGraph:
         resolved = scope.resolve(name)
         if resolved not in scope.shapes:
             raise CompileError(f"output {name!r} does not depend on any input")
+        if scope.batch_axes.get(name, 0):
+            raise CompileError(
+                f"output {name!r} has the batch on axis {scope.batch_axes[name]}",
+                advice="transpose it so that the batch comes first (batch_first in PyTorch)",
+            )
         outputs.append(resolved)
     operations = live_operations(scope.operations, outputs)
     for operation in operations:
@@ -91,7 +97,7 @@ def _import_node(scope: Scope, node: OnnxNode) -> None:
             node=node.name,
             operator=node.operator,
         )
-    importer(scope, node)
+    importer(scope, batch_first(scope, node))
 
 
 def _unknown(node: OnnxNode) -> CompileError:

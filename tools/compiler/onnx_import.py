@@ -7,7 +7,7 @@ kept output needs are dropped, which removes the label branch of most scikit-lea
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,7 @@ class OnnxModel:
         batch: the batch size that the file fixes, or None when any batch is allowed.
         labels: class labels in score order when the file names them.
         proto: serialised pruned model for onnxruntime.
+        ties: tensors that must share one range, because they play one part in a loop.
     """
 
     inputs: tuple[GraphInput, ...]
@@ -82,6 +83,7 @@ class OnnxModel:
     labels: tuple[int | str, ...]
     opset: int
     proto: bytes
+    ties: tuple[tuple[str, ...], ...] = ()
 
 
 def import_onnx(source: str | os.PathLike[str] | bytes) -> OnnxModel:
@@ -112,6 +114,39 @@ def import_onnx(source: str | os.PathLike[str] | bytes) -> OnnxModel:
             (i.version for i in model.opset_import if i.domain in ("", "ai.onnx")), default=1
         ),
         proto=proto,
+    )
+
+
+def replace_nodes(
+    model: OnnxModel,
+    replaced: Mapping[tuple[str, ...], list[Any]],
+    constants: Mapping[str, Array],
+    ties: tuple[tuple[str, ...], ...] = (),
+) -> OnnxModel:
+    """The model with some nodes, named by their outputs, replaced by ONNX nodes of others.
+
+    Args:
+        model: an imported model.
+        replaced: outputs of a node to the nodes that stand for it.
+        constants: new initializers.
+        ties: see ``OnnxModel``.
+    """
+    proto = onnx.load_model_from_string(model.proto)
+    nodes: list[Any] = []
+    for item in proto.graph.node:
+        nodes.extend(replaced.get(tuple(item.output), [item]))
+    kept = [onnx.NodeProto.FromString(item.SerializeToString()) for item in nodes]
+    proto.graph.ClearField("node")
+    proto.graph.node.extend(kept)
+    proto.graph.initializer.extend(
+        onnx.numpy_helper.from_array(value, name) for name, value in constants.items()
+    )
+    return replace(
+        model,
+        nodes=tuple(_node(item) for item in kept),
+        initializers={**model.initializers, **constants},
+        proto=proto.SerializeToString(deterministic=True),
+        ties=(*model.ties, *ties),
     )
 
 

@@ -36,8 +36,9 @@ class Scope:
         self.shapes: dict[str, Shape] = {item.name: item.shape for item in inputs}
         self.grids: dict[str, Grid] = {}
         self._constants = dict(constants)
-        self._tensors = tensors
+        self._tensors = dict(tensors)
         self.batch = next(len(tensors[item.name]) for item in inputs)
+        self.batch_axes: dict[str, int] = {}
         self._aliases: dict[str, str] = {}
         self._fresh = 0
 
@@ -59,6 +60,20 @@ class Scope:
     def dtype(self, name: str) -> "np.dtype[Any]":
         """Element type that onnxruntime gives the tensor."""
         return self._tensors[name].dtype
+
+    def probe(self, name: str) -> Array:
+        """The probe's value of a data tensor."""
+        return self._tensors[name]
+
+    def move_batch(self, name: str, axis: int) -> None:
+        """Show the probe's value of ``name`` with its batch, now on ``axis``, in front."""
+        self._tensors[name] = np.moveaxis(self._tensors[name], axis, 0)
+
+    def define_constant(self, node: OnnxNode, value: Array) -> str:
+        """A constant that ONNX does not have, under a new name."""
+        name = self.fresh(node)
+        self._constants[name] = value
+        return name
 
     def probed_shape(self, node: OnnxNode, name: str) -> Shape:
         """Per-sample shape of an ONNX tensor as onnxruntime computed it."""
