@@ -117,7 +117,7 @@ def lower_with_taps(
     taps: dict[int, tuple[str, Operand]] = {}
     for operation in graph.operations:
         name = operation.output
-        if name not in calibration.ranges or not state.has(name):
+        if name not in calibration.statistics.ranges or not state.has(name):
             continue
         operand = state.plain(state.native(name))
         if operand.scale.denominator < 1 << 64:
@@ -128,7 +128,7 @@ def lower_with_taps(
 
 def _lowered(graph: FloatGraph, calibration: Calibration, precision: Precision) -> Lowering:
     fine = wanted_in_integer_form(graph, precision)
-    state = Lowering(graph, calibration.ranges, precision, fine, calibration.clipped)
+    state = Lowering(graph, calibration.statistics, precision, fine)
     declare_inputs(state, calibration.samples)
     for operation in graph.operations:
         state.define(operation.output, lower(operation, state))

@@ -1,5 +1,6 @@
 """Dense layers: u8 and s16 by ``Gemm``, integer form by ``LinearInteger``."""
 
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from precompiles.model import operators as op
 from precompiles.model.limits import MAX_ACCUMULATOR_TERMS
 from precompiles.model.types import DType, TensorType
-from tools.compiler.graph import UNBOUNDED, Bounds, Dense, Floats, Operation
+from tools.compiler.graph import UNBOUNDED, Array, Bounds, Conv, Dense, Floats, Operation
 from tools.compiler.lowering import (
     Lowering,
     clamp_codes,
@@ -20,19 +21,21 @@ from tools.compiler.lowering import (
 from tools.compiler.program import Operand
 from tools.compiler.quantize import (
     MAX_SHIFT,
-    SUM_LIMIT,
     Grid,
     ceil_log2,
+    narrow_reach,
     power_of_two,
     quantize_columns,
     quantize_value,
     requantize_multipliers,
     round_half_up,
+    round_scale,
     weight_scales,
 )
 
 _SUM_BITS = 60
 _WEIGHT_BITS = 30
+_LEAST_REACH = 511
 
 
 @lower.register
@@ -45,27 +48,45 @@ def _(operation: Dense, state: Lowering) -> Operand:
         x = state.bounded(operation.x)
     x = state.plain(x)
     if not x.is_integer_form:
-        x = state.plain(state.activation(operation.x))
+        x = state.plain(state.activation(operation.x, *_factors(state)))
     weight = operation.weight * np.exp2(-np.array(shifts, dtype=np.float64))[:, np.newaxis]
     return matmul(state, operation, x, weight, operation.bias, operation.clamp)
+
+
+def _factors(state: Lowering) -> tuple[DType, ...]:
+    """What ``Gemm`` multiplies, when it is used at all."""
+    return () if state.precision == "wide" else (DType.U8, DType.S16)
 
 
 def matmul(
     state: Lowering, operation: Operation, x: Operand, weight: Floats, bias: Floats, clamp: Bounds
 ) -> Operand:
     """``x @ weight + bias`` on the last axis, in the operator that x's form asks for."""
-    if x.type.dtype is DType.S16 and not _fits_narrow_weights(x, weight):
+    x = with_room(state, x, weight, bias)
+    if x.type.dtype is DType.S16 and not _is_narrow_enough(x, weight, bias):
         x = to_grid(state, x, Grid(DType.S32, x.scale))
     if x.is_integer_form:
         return _linear(state, operation, x, weight, bias, clamp)
     return _gemm(state, operation, x, weight, bias, clamp)
 
 
-def _fits_narrow_weights(x: Operand, weight: Floats) -> bool:
+def with_room(state: Lowering, x: Operand, weight: Floats, bias: Floats) -> Operand:
+    """s16 x with as many bits as the sums of a layer with weights (K, N) leave it.
+
+    At least 10 bits, else x comes back as it is; so does x of any other dtype.
+    """
+    if x.type.dtype is not DType.S16 or _is_narrow_enough(x, weight, bias):
+        return x
+    reach = narrow_reach(weight, bias, x.scale, x.bound)
+    if reach < _LEAST_REACH:
+        return x
+    scale = round_scale(float(x.scale * x.bound / reach))
+    return state.on(x, Grid(DType.S16, scale, 0, reach))
+
+
+def _is_narrow_enough(x: Operand, weight: Floats, bias: Floats) -> bool:
     """True when s8 weights keep their bits although sums of s16 products must fit 31."""
-    largest = np.abs(weight).max(axis=0)
-    sums = np.abs(weight).sum(axis=0) * max(x.bound, abs(x.lo), abs(x.hi))
-    return bool((sums / SUM_LIMIT <= largest / 127).all())
+    return narrow_reach(weight, bias, x.scale, x.bound) >= x.bound
 
 
 def _gemm(
@@ -92,44 +113,78 @@ def _gemm(
     return on_grid(ref, shape, grid, (lo, hi))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class QuantizedWeights:
     """s8 weights (K, N), s32 bias with x's zero point folded in, multipliers, shift, out grid."""
 
-    def __init__(self, weight: Floats, bias: Floats, x: Operand, x_bound: int, grid: Grid) -> None:
-        scales = weight_scales(weight, bias, x.scale, x_bound)
-        codes = quantize_columns(weight, scales, 127)
-        folded = [
-            round_half_up(Fraction(float(bias[n])) / (x.scale * scales[n]))
-            - x.zero_point * int(codes[:, n].sum())
-            for n in range(weight.shape[1])
-        ]
-        ratios = [x.scale * scale / grid.scale for scale in scales]
-        multipliers, shift = requantize_multipliers(ratios, (1 << 31) - 1)
-        self.weight = codes
-        self.bias = np.array(folded, dtype=np.int64)
-        self.multipliers = np.array(multipliers, dtype=np.int64)
-        self.shift = shift
-        self.grid = grid
+    weight: Array
+    bias: Array
+    multipliers: Array
+    shift: int
+    grid: Grid
 
 
 def quantized_weights(
     state: Lowering, operation: Operation, x: Operand, weight: Floats, bias: Floats
 ) -> QuantizedWeights:
-    """Quantise the weights (K, N) of a dense or convolution operation for input x."""
+    """Quantise the weights (K, N) of a dense or convolution operation for u8 or s16 input x.
+
+    Weights that come already quantised (``operation.steps``) keep their codes. To the others'
+    biases the mean error of their rounding is added, where the samples tell the mean of x.
+
+    Raises:
+        CompileError: too many products for 32 bits, or a multiplier out of range.
+    """
     if len(weight) > MAX_ACCUMULATOR_TERMS:
         raise refuse(
             operation,
             f"sums {len(weight)} products, at most {MAX_ACCUMULATOR_TERMS} fit 32 bits",
             "split the layer or reduce its input",
         )
-    x_bound = max(x.bound, abs(x.lo), abs(x.hi))
     grid = state.result_grid(operation.output)
+    steps = operation.steps if isinstance(operation, Dense | Conv) else None
+    if steps is None:
+        x_bound = max(x.bound, abs(x.lo), abs(x.hi))
+        scales = weight_scales(weight, bias, x.scale, x_bound)
+        codes = quantize_columns(weight, scales, -127, 127)
+        lost = weight - codes * np.array([float(scale) for scale in scales])
+        bias = bias + mean_loss(state, operation, lost)
+    else:
+        scales = [Fraction(float(step)) for step in steps]
+        codes = quantize_columns(weight, scales, -128, 127)
+    sums = codes.sum(axis=0).tolist()
+    folded = [
+        round_half_up(Fraction(float(value)) / (x.scale * scale)) - x.zero_point * total
+        for value, scale, total in zip(bias, scales, sums, strict=True)
+    ]
     try:
-        return QuantizedWeights(weight, bias, x, x_bound, grid)
+        multipliers, shift = requantize_multipliers(
+            [x.scale * scale / grid.scale for scale in scales], (1 << 31) - 1
+        )
     except ValueError as error:
         raise refuse(
             operation, f"cannot be quantised: {error}", "check for dead or exploding channels"
         ) from error
+    return QuantizedWeights(
+        codes, np.array(folded, dtype=np.int64), np.array(multipliers, dtype=np.int64), shift, grid
+    )
+
+
+def mean_loss(state: Lowering, operation: Operation, lost: Floats) -> Floats:
+    """What a layer's outputs (N) lose on average when its weights lose ``lost`` (K, N)."""
+    nothing = np.zeros(lost.shape[1])
+    if not isinstance(operation, Dense | Conv) or operation.x not in state.means:
+        return nothing
+    mean = state.means[operation.x]
+    if isinstance(operation, Dense):
+        return np.asarray(mean.reshape(-1, len(lost)).mean(axis=0) @ lost)
+    channels = mean.reshape(len(mean), -1).mean(axis=1)
+    depth = len(channels) // operation.group
+    groups = np.repeat(np.arange(operation.group), len(operation.bias) // operation.group)
+    by_filter = channels.reshape(operation.group, depth)[groups].T
+    if len(lost) % depth or lost.shape[1] != by_filter.shape[1]:
+        return nothing
+    return np.asarray((lost.reshape(-1, depth, lost.shape[1]) * by_filter).sum(axis=(0, 1)))
 
 
 def _linear(

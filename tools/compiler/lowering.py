@@ -5,7 +5,6 @@ the tensor), *integer* (s32 or s64, zero point 0, exact arithmetic) and, for ima
 last*. Each operation is lowered in the form that suits it; a conversion is made once per tensor.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import singledispatch
@@ -26,7 +25,7 @@ from tools.compiler.quantize import (
     quantize_value,
     requantize_multipliers,
 )
-from tools.compiler.spans import Range
+from tools.compiler.spans import Range, Statistics
 
 FRACTION_BITS = 30
 """Fraction bits of probabilities and other function values."""
@@ -38,15 +37,11 @@ class Lowering:
     def __init__(
         self,
         graph: FloatGraph,
-        ranges: Mapping[str, Range],
+        statistics: Statistics,
         precision: Precision,
         fine: frozenset[str],
-        clipped: Mapping[str, Range] | None = None,
     ) -> None:
-        """``fine`` names the tensors that are wanted in integer form.
-
-        ``ranges`` holds what the samples reach, ``clipped`` what 8-bit grids should cover of it.
-        """
+        """``fine`` names the tensors that are wanted in integer form."""
         self.graph = graph
         self.program = Program()
         self.forms = precision
@@ -54,8 +49,9 @@ class Lowering:
         self.raw: dict[str, Operand] = {}
         self.constants: dict[str, Floats] = {}
         self.features: dict[str, tuple[Operand, tuple[int, ...]]] = {}
-        self._ranges = ranges
-        self._clipped = clipped or {}
+        self.means = statistics.means
+        self._ranges = statistics.ranges
+        self._clipped = statistics.clipped
         self._values: dict[str, Operand] = {}
         self._forms: dict[tuple[object, ...], Operand] = {}
 

@@ -28,13 +28,21 @@ _ERRORS = (
 class Oracle:
     """One onnxruntime session, CPU, one thread, no graph optimisation."""
 
-    def __init__(self, model: OnnxModel, tensors: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        model: OnnxModel,
+        tensors: Sequence[str] = (),
+        batch_axes: Mapping[str, int] | None = None,
+    ) -> None:
         """Load the model; ``tensors`` are computed in addition to its outputs.
+
+        ``batch_axes`` names tensors whose batch is not their first axis; ``pieces`` moves it there.
 
         Raises:
             CompileError: onnxruntime refuses the model.
         """
         self._batch = model.batch
+        self._axes = batch_axes or {}
         self._names = tuple(dict.fromkeys((*model.outputs, *tensors)))
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -59,9 +67,12 @@ class Oracle:
                 parts[name].append(value)
         return {name: np.concatenate(values) for name, values in parts.items()}
 
-    def pieces(self, feeds: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
-        """The same piece by piece, so that all tensors of all samples never live at once."""
-        size = self._batch or _BATCH
+    def pieces(self, feeds: Mapping[str, Array], size: int = _BATCH) -> Iterator[dict[str, Array]]:
+        """The same piece by piece, so that all tensors of all samples never live at once.
+
+        ``size`` samples in each piece, unless the file fixes the batch.
+        """
+        size = self._batch or size
         count = len(next(iter(feeds.values())))
         for start in range(0, count, size):
             part = {name: value[start : start + size] for name, value in feeds.items()}
@@ -72,7 +83,10 @@ class Oracle:
                     for name, value in part.items()
                 }
             values = self.run_once(part)
-            yield {name: _rows(value, length) for name, value in values.items()}
+            yield {
+                name: _rows(value, length, self._axes.get(name, 0))
+                for name, value in values.items()
+            }
 
     def run_once(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """One call of onnxruntime, values as they come."""
@@ -85,8 +99,8 @@ class Oracle:
         return dict(zip(self._names, values, strict=True))
 
 
-def _rows(value: Array, length: int) -> Array:
-    return value[:length] if value.ndim else value.reshape(1)
+def _rows(value: Array, length: int, axis: int) -> Array:
+    return np.moveaxis(value, axis, 0)[:length] if value.ndim else value.reshape(1)
 
 
 def _first_line(error: Exception) -> str:

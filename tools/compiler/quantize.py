@@ -15,8 +15,8 @@ from tools.compiler.graph import Array, Floats
 
 MAX_SHIFT = 62
 PRODUCT_LIMIT = 1 << 62
-SUM_LIMIT = 1 << 29
-"""Largest sum of ``|x * w|``, and largest ``|bias|``, that weight scales are chosen for."""
+SUM_LIMIT = (1 << 31) - (1 << 26)
+"""Largest ``sum |x * w| + |bias|`` that weight scales are chosen for."""
 
 WORD_LIMIT = 1 << 27
 """Values of s32 activations stay within this; calibration puts the samples within 2**25."""
@@ -185,8 +185,8 @@ def _signed(ratio: Fraction, shift: int) -> int:
 def weight_scales(weight: Floats, bias: Floats, x_scale: Fraction, x_bound: int) -> list[Fraction]:
     """Scale of each output channel's s8 weights.
 
-    The largest weight becomes +-127, but never so that the bias or the sum leaves 31 bits, and no
-    channel is finer than 2**-14 of the coarsest, which keeps its multiplier above 16 bits.
+    The largest weight becomes +-127, but never so that ``sum |x * w| + |bias|`` leaves 31 bits, and
+    no channel is finer than 2**-14 of the coarsest, which keeps its multiplier above 16 bits.
 
     Args:
         weight: (K, N).
@@ -194,22 +194,36 @@ def weight_scales(weight: Floats, bias: Floats, x_scale: Fraction, x_bound: int)
         x_scale: scale of the input.
         x_bound: largest ``|x - zero_point|`` or ``|x|``, whichever is larger.
     """
-    largest = np.abs(weight).max(axis=0)
-    sums = np.abs(weight).sum(axis=0)
-    floor = max(float(largest.max()) / 127, 2.0**-40) * 2.0**-14
-    scales = []
-    for channel in range(weight.shape[1]):
-        by_weight = float(largest[channel]) / 127
-        by_sum = float(sums[channel]) * x_bound / SUM_LIMIT
-        by_bias = abs(float(bias[channel])) / (float(x_scale) * SUM_LIMIT)
-        scales.append(round_scale(max(by_weight, by_sum, by_bias, floor)))
-    return scales
+    by_weight = np.abs(weight).max(axis=0) / 127
+    wanted = np.maximum(by_weight, _by_sum(weight, bias, x_scale, x_bound))
+    floor = max(float(wanted.max()), 2.0**-40) * 2.0**-14
+    return [round_scale(float(item)) for item in np.maximum(wanted, floor)]
 
 
-def quantize_columns(weight: Floats, scales: Sequence[Fraction], limit: int) -> Array:
-    """``round(weight[:, n] / scales[n])`` clipped to ``+-limit``, as int64."""
+def _by_sum(weight: Floats, bias: Floats, x_scale: Fraction, x_bound: int) -> Floats:
+    """Smallest scales with which sums fit; each code may be half a step larger than its weight."""
+    rounding = 0.5 * np.count_nonzero(weight, axis=0) * x_bound
+    reach = np.abs(weight).sum(axis=0) * x_bound + np.abs(bias) / float(x_scale)
+    return np.asarray(reach / (SUM_LIMIT - rounding))
+
+
+def narrow_reach(weight: Floats, bias: Floats, x_scale: Fraction, x_bound: int) -> int:
+    """Largest ``|x|`` with which every channel keeps weights of +-127; ``x_bound`` at most.
+
+    Arguments as for ``weight_scales``; scaled to fewer codes, x has the scale ``x_scale * x_bound /
+    reach``.
+    """
+    step = np.maximum(np.abs(weight).max(axis=0) / 127, 2.0**-60)
+    codes = np.abs(weight).sum(axis=0) / step + 0.5 * np.count_nonzero(weight, axis=0)
+    offset = np.abs(bias) / (float(x_scale) * x_bound * step)
+    largest = SUM_LIMIT / np.maximum(codes + offset, 1.0)
+    return int(min(float(largest.min()), x_bound))
+
+
+def quantize_columns(weight: Floats, scales: Sequence[Fraction], low: int, high: int) -> Array:
+    """``round(weight[:, n] / scales[n])`` clipped to ``[low, high]``, as int64."""
     divided = weight / np.array([float(scale) for scale in scales])
-    codes: Array = np.clip(np.floor(divided + 0.5), -limit, limit).astype(np.int64)
+    codes: Array = np.clip(np.floor(divided + 0.5), low, high).astype(np.int64)
     return codes
 
 

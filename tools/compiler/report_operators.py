@@ -29,7 +29,7 @@ def compare_operators(
             continue
         reference = np.asarray(calibration.inner[name], dtype=np.float64)
         error = float(np.abs(values.reshape(reference.shape) - reference).max())
-        magnitude = max(calibration.ranges[name].magnitude, 1e-12)
+        magnitude = max(calibration.statistics.ranges[name].magnitude, 1e-12)
         operator, node = origins[name]
         reports.append(OperatorReport(operator, node, error, error / magnitude))
     return tuple(reports)

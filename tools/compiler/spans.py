@@ -1,7 +1,7 @@
 """Ranges of real values, and what they imply for tensors that onnxruntime cannot show."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -60,11 +60,27 @@ def is_mask(value: Floats) -> bool:
     return bool(finite.size and finite.min() >= _MASK)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Statistics:
+    """What the samples show of tensors, by name.
+
+    Attributes:
+        ranges: smallest and largest value.
+        clipped: the range that an 8-bit grid should cover; absent: all of it.
+        means: mean of each element over the samples, shape per sample.
+    """
+
+    ranges: Mapping[str, Range]
+    clipped: Mapping[str, Range] = field(default_factory=dict)
+    means: Mapping[str, Floats] = field(default_factory=dict)
+
+
 def derive_ranges(graph: FloatGraph, ranges: dict[str, Range]) -> None:
     """Add ranges of the compiler's own tensors: from a mere move of them, else by intervals."""
     for operation in reversed(graph.operations):
         if isinstance(operation, Reshape | Transpose) and operation.output in ranges:
             ranges.setdefault(operation.x, ranges[operation.output])
+    _tie(graph, ranges)
     constants = {
         operation.output: operation.value
         for operation in graph.operations
@@ -80,6 +96,16 @@ def derive_ranges(graph: FloatGraph, ranges: dict[str, Range]) -> None:
             found = _image(operation, [ranges[name] for name in names])
             if found is not None:
                 ranges[operation.output] = found
+
+
+def _tie(graph: FloatGraph, ranges: dict[str, Range]) -> None:
+    """Tensors that play one part in a loop get one range."""
+    for group in graph.ties:
+        names = [name for name in group if name in ranges]
+        for name in names:
+            ranges[names[0]] = ranges[names[0]].joined(ranges[name])
+        for name in names:
+            ranges[name] = ranges[names[0]]
 
 
 def _narrow_mask(
