@@ -7,7 +7,7 @@ result is a pure function of model and input.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,30 +16,37 @@ from precompiles.kernels.arrays import Array, Exact, exact
 from precompiles.model import prices
 from precompiles.model.checks import NUMPY_TYPES
 from precompiles.model.cost import cost_of
-from precompiles.model.types import CostRecord, IntegerModel, Port
-from precompiles.planning.arena import Arenas
+from precompiles.model.types import Constant, CostRecord, IntegerModel, Port
+from precompiles.planning.arena import Arenas, FlatArena
 from precompiles.planning.program import plan_program
 from precompiles.reference import run_sample
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """A legal model made ready to run; threads may share it."""
+    """A legal model made ready to run; threads may share it.
+
+    ``model`` has its types, ports and instructions, but no constant data: that lies prepared in
+    the program's weights, once.
+    """
 
     model: IntegerModel
     cost: CostRecord
     samples_per_slice: int
     arenas: Arenas = field(repr=False)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory held now: prepared constants and idle arenas."""
+        return self.arenas.nbytes
+
 
 def plan_model(model: IntegerModel) -> Plan:
     """Prepare a model that ``validate_model`` has accepted; nothing is checked again."""
     cost = cost_of(model)
     samples = max(1, prices.SLICE_BYTES // max(1, cost.scratch_bytes_per_sample))
-    ports = tuple(
-        [model.type_of(port.value) for port in side] for side in (model.inputs, model.outputs)
-    )
-    return Plan(model, cost, samples, Arenas(plan_program(model), (ports[0], ports[1])))
+    bare = replace(model, constants=tuple(Constant(item.type, b"") for item in model.constants))
+    return Plan(bare, cost, samples, Arenas(plan_program(model)))
 
 
 def run_plan(plan: Plan, data: bytes, batch: int) -> bytes:
@@ -53,12 +60,18 @@ def run_plan(plan: Plan, data: bytes, batch: int) -> bytes:
     Raises:
         PrecompileRevert: InputLengthMismatch(expected, got).
     """
-    raw = _rows(plan.model, plan.cost, data, batch)
-    parts = []
-    for start in range(0, batch, plan.samples_per_slice):
-        outputs = _run_slice(plan, _split(plan.model, raw[start : start + plan.samples_per_slice]))
-        parts.append(_join(outputs))
-    return b"".join(parts)
+    size = plan.cost.input_bytes_per_sample
+    if batch < 1 or len(data) != batch * size:
+        expected = max(batch, 1) * size
+        raise PrecompileRevert("InputLengthMismatch(uint256,uint256)", (expected, len(data)))
+    step = plan.samples_per_slice
+    if batch <= step:
+        return _run_raw(plan.arenas, data, batch)
+    whole = memoryview(data)
+    return b"".join(
+        _run_raw(plan.arenas, whole[start * size : (start + step) * size], min(step, batch - start))
+        for start in range(0, batch, step)
+    )
 
 
 def run_arrays(plan: Plan, inputs: Sequence[Array]) -> list[Array]:
@@ -74,8 +87,8 @@ def run_arrays(plan: Plan, inputs: Sequence[Array]) -> list[Array]:
     _check_arrays(plan.model, inputs)
     slices = []
     for start in range(0, len(inputs[0]), plan.samples_per_slice):
-        stop = start + plan.samples_per_slice
-        slices.append(_run_slice(plan, [np.array(item[start:stop], order="C") for item in inputs]))
+        parts = [item[start : start + plan.samples_per_slice] for item in inputs]
+        slices.append(_run_slice(plan, parts))
     return [np.concatenate(parts) for parts in zip(*slices, strict=True)]
 
 
@@ -114,11 +127,6 @@ def _split(model: IntegerModel, rows: Array) -> list[Array]:
     return arrays
 
 
-def _join(outputs: Sequence[Array]) -> bytes:
-    columns = [np.ascontiguousarray(item).reshape(len(item), -1).view(np.uint8) for item in outputs]
-    return np.concatenate(columns, axis=1).tobytes()
-
-
 def _encode(model: IntegerModel, port: Port, values: Exact) -> bytes:
     dtype = model.type_of(port.value).dtype
     is_signed = dtype.bounds[0] < 0
@@ -140,11 +148,35 @@ def _check_arrays(model: IntegerModel, inputs: Sequence[Array]) -> None:
             )
 
 
+def _run_raw(arenas: Arenas, data: bytes | memoryview, batch: int) -> bytes:
+    arena = arenas.take(batch)
+    if isinstance(arena, FlatArena):
+        arena.fill(data)
+        arenas.run(arena)
+        output = arena.read()
+    else:
+        rows = np.frombuffer(data, np.uint8).reshape(batch, -1)
+        offset = 0
+        for window in arena.inputs:
+            size = window.shape[1] * window.shape[2]
+            window[...] = rows[:, offset : offset + size].reshape(window.shape)
+            offset += size
+        arenas.run(arena)
+        columns = [window.reshape(batch, -1) for window in arena.outputs]
+        output = np.concatenate(columns, axis=1).tobytes()
+    arenas.give(arena)
+    return output
+
+
 def _run_slice(plan: Plan, inputs: Sequence[Array]) -> list[Array]:
     arena = plan.arenas.take(len(inputs[0]))
     for window, item in zip(arena.inputs, inputs, strict=True):
-        window[...] = item
+        window[...] = np.ascontiguousarray(item).reshape(-1).view(np.uint8).reshape(window.shape)
     plan.arenas.run(arena)
-    outputs = [np.array(window, order="C") for window in arena.outputs]
+    outputs = []
+    for port, window in zip(plan.model.outputs, arena.outputs, strict=True):
+        kind = plan.model.type_of(port.value)
+        flat = np.array(window, order="C").reshape(-1).view(NUMPY_TYPES[kind.dtype])
+        outputs.append(flat.reshape(arena.batch, *kind.shape))
     plan.arenas.give(arena)
     return outputs

@@ -1,65 +1,96 @@
-"""Memory of a run, kept between runs: one arena per thread that runs a plan at the same time."""
+"""Memory of runs, kept between them: each thread that runs a program has an arena of its own."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
 from precompiles.errors import PrecompileFault
-from precompiles.kernels.arrays import Array
-from precompiles.kernels.jit import Kernel
+from precompiles.kernels.arrays import S64, U8, Array
 from precompiles.kernels.walk import WALK, is_native, walk_python
-from precompiles.model.checks import NUMPY_TYPES
-from precompiles.model.types import TensorType
-from precompiles.planning.planner import SLACK, Image, empty_aligned
-from precompiles.planning.program import Program
+from precompiles.planning.planner import SLACK, empty_aligned
+from precompiles.planning.program import Program, Window
 
-KEPT = 4
-"""Idle arenas of one plan."""
+KEPT: Final = 8
+KEPT_BYTES: Final = 64 << 20
+"""Idle arenas of one program: so many, and so many bytes together."""
 
 
 class Arena:
-    """Memory for a number of samples, its step table, and windows on inputs and outputs."""
+    """Memory of one run for exactly ``batch`` samples, with the step table of that batch."""
 
     __slots__ = ("batch", "inputs", "memory", "outputs", "table")
 
-    def __init__(self, program: Program, ports: "Ports", batch: int, native: bool) -> None:
+    def __init__(self, program: Program, addresses: S64 | None, batch: int, memory: U8) -> None:
         self.batch = batch
-        self.memory = empty_aligned(program.bytes_per_sample * batch + SLACK)
-        self.table = program.table(batch, Kernel.address if native else None)
-        self.inputs = [
-            _window(self.memory, offset, image, kind, batch)
-            for (offset, image), kind in zip(program.inputs, ports[0], strict=True)
-        ]
-        self.outputs = [
-            _window(self.memory, offset, image, kind, batch)
-            for (offset, image), kind in zip(program.outputs, ports[1], strict=True)
-        ]
+        self.memory = memory
+        self.table = program.fixed + program.scaled * batch
+        if addresses is not None:
+            self.table[program.positions + 1] = addresses
+        self.inputs = [_rows(memory, window, batch) for window in program.inputs]
+        """uint8 (B, rows, bytes) of each port; pitches as the program lays them."""
+        self.outputs = [_rows(memory, window, batch) for window in program.outputs]
 
 
-Ports = tuple[Sequence[TensorType], Sequence[TensorType]]
+class FlatArena(Arena):
+    """An arena whose raw border form is a few whole pieces of memory."""
+
+    __slots__ = ("_sources", "_targets")
+
+    def __init__(self, program: Program, addresses: S64 | None, batch: int, memory: U8) -> None:
+        super().__init__(program, addresses, batch, memory)
+        self._targets: list[tuple[memoryview, slice]] = []
+        offset = 0
+        for item in program.inputs:
+            piece = _piece(memory, item, batch)
+            self._targets.append((piece, slice(offset, offset + len(piece))))
+            offset += len(piece)
+        self._sources = [_piece(memory, item, batch) for item in program.outputs]
+
+    def fill(self, data: memoryview | bytes) -> None:
+        """Copy the raw border form of the inputs in."""
+        if len(self._targets) == 1:
+            self._targets[0][0][:] = data
+            return
+        for target, part in self._targets:
+            target[:] = data[part]
+
+    def read(self) -> bytes:
+        """Raw border form of the outputs."""
+        return b"".join(self._sources)
 
 
 class Arenas:
-    """Lends arenas of one program to threads, and runs it in them."""
+    """Lends arenas of one program to threads and runs it in them; safe for several threads."""
 
-    def __init__(self, program: Program, ports: Ports) -> None:
-        self._program = program
-        self._ports = ports
-        self._idle: deque[Arena] = deque(maxlen=KEPT)
-        self._native: bool | None = None
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._idle: deque[Arena] = deque()
+        self._addresses: S64 | None = None
+        self._walk: Callable[[U8, U8, S64, int], int] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held: weights, tables and idle arenas."""
+        program = self.program
+        held = program.weights.nbytes + 4 * program.fixed.nbytes
+        return held + sum(arena.memory.nbytes for arena in tuple(self._idle))
 
     def take(self, batch: int) -> Arena:
-        """An arena for exactly ``batch`` samples, that nobody else has."""
+        """An arena for ``batch`` samples that nobody else has."""
         try:
             arena = self._idle.pop()
         except IndexError:
-            return self._make(batch)
-        return arena if arena.batch == batch else self._make(batch)
+            return self._make(batch, None)
+        return arena if arena.batch == batch else self._make(batch, arena.memory)
 
     def give(self, arena: Arena) -> None:
-        """Take an arena back; the oldest is dropped when there are many."""
-        self._idle.append(arena)
+        """Take an arena back; those given back first are dropped when there are too many."""
+        idle = self._idle
+        idle.append(arena)
+        if len(idle) > 1 and (len(idle) > KEPT or len(idle) * arena.memory.nbytes > KEPT_BYTES):
+            idle.popleft()
 
     def run(self, arena: Arena) -> None:
         """Walk the program over the arena's inputs.
@@ -67,32 +98,37 @@ class Arenas:
         Raises:
             PrecompileFault: a kernel failed, which no legal model can bring about.
         """
-        program = self._program
-        if not self._native:
-            kernels = program.kernels
-            walk_python(kernels, arena.memory, program.weights, arena.table, arena.batch)
+        program = self.program
+        if self._walk is None:
+            walk_python(program.kernels, arena.memory, program.weights, arena.table, arena.batch)
             return
-        failed = WALK(arena.memory, program.weights, arena.table, arena.batch)
+        failed = self._walk(arena.memory, program.weights, arena.table, arena.batch)
         if failed >= 0:
             raise PrecompileFault(f"step {failed}, {program.kernels[failed].name}, failed")
 
-    def _make(self, batch: int) -> Arena:
-        if self._native is None:
-            self._native = is_native(self._program.kernels)
-        return Arena(self._program, self._ports, batch, self._native)
+    def _make(self, batch: int, memory: U8 | None) -> Arena:
+        program = self.program
+        if self._walk is None and is_native(program.kernels):
+            self._addresses = np.array([item.address() for item in program.kernels], np.int64)
+            self._walk = WALK.compiled()
+        size = program.bytes_per_sample * batch + SLACK
+        if memory is None or memory.nbytes < size:
+            memory = empty_aligned(size)
+        ports = (program.inputs, program.outputs)
+        flat = all(
+            item.is_flat and (batch == 1 or len(side) == 1) for side in ports for item in side
+        )
+        kind = FlatArena if flat else Arena
+        return kind(program, self._addresses, batch, memory)
 
 
-def _window(memory: Array, offset: int, image: Image, kind: TensorType, batch: int) -> Array:
-    """(B, *shape) of a port's tensor, wherever its border lets it lie."""
-    dtype = NUMPY_TYPES[kind.dtype]
-    height = kind.shape[0] if kind.shape else 1
-    row = kind.nbytes // height
-    start = offset * batch + image.place.offset
-    rows = np.lib.stride_tricks.as_strided(
-        memory[start:], (batch, height, row), (image.sample_bytes, image.row_bytes, 1)
-    )
-    return rows.view(dtype).reshape(batch, *kind.shape) if _flat(image, kind) else rows.view(dtype)
+def _rows(memory: U8, window: Window, batch: int) -> Array:
+    start = window.scaled * batch + window.fixed
+    shape = batch, window.rows, window.row
+    strides = window.sample_bytes, window.row_bytes, 1
+    return np.lib.stride_tricks.as_strided(memory[start:], shape, strides)
 
 
-def _flat(image: Image, kind: TensorType) -> bool:
-    return image.sample_bytes == kind.nbytes
+def _piece(memory: U8, window: Window, batch: int) -> memoryview:
+    start = window.scaled * batch + window.fixed
+    return memory[start : start + batch * window.sample_bytes].data

@@ -13,7 +13,7 @@ from precompiles.kernels.jit import Kernel
 from precompiles.model import operators as op
 from precompiles.model.checks import NUMPY_TYPES, constant_array, is_constant
 from precompiles.model.operands import operands_of
-from precompiles.model.types import IntegerModel
+from precompiles.model.types import DType, IntegerModel
 from precompiles.planning.planner import Planner
 
 
@@ -33,6 +33,11 @@ class Borrowed:
             for value, offset in zip((*tensors, instruction.output), args, strict=True)
         ]
         try:
+            if (
+                getattr(instruction, "dilations", None)
+                and model.type_of(tensors[0]).dtype is DType.S16
+            ):
+                raise ModelError("no former kernel for a 16-bit convolution")
             run = bind(instruction, model)
         except ModelError:
             views[-1][...] = self._twin(tensors, views, batch)

@@ -1,6 +1,6 @@
 """Plan a whole model: steps, offsets, weights; then the table of a batch."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from precompiles.kernels.arrays import S64, U8
 from precompiles.kernels.jit import Kernel
 from precompiles.kernels.walk import HEADER
 from precompiles.model import operators as op
-from precompiles.model.types import IntegerModel
+from precompiles.model.types import IntegerModel, Port
 from precompiles.planning import (  # noqa: F401 - each registers the plans of its operators
     dense,
     elementwise,
@@ -25,6 +25,26 @@ from precompiles.planning.planner import Image, Place, Planner, places_of
 from precompiles.planning.registry import plan
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Where the bytes of a port lie: ``rows`` rows of ``row`` bytes per sample.
+
+    Row (b, r) starts at byte ``scaled * batch + fixed + b * sample_bytes + r * row_bytes``.
+    """
+
+    scaled: int
+    fixed: int
+    rows: int
+    row: int
+    row_bytes: int
+    sample_bytes: int
+
+    @property
+    def is_flat(self) -> bool:
+        """True when the samples lie one behind the other without a border."""
+        return self.sample_bytes == self.rows * self.row
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
     """What a walk needs, for any batch: word i of the table is ``fixed[i] + scaled[i] * batch``."""
@@ -36,16 +56,9 @@ class Program:
     scaled: S64
     weights: U8
     bytes_per_sample: int
-    inputs: tuple[tuple[int, Image], ...]
-    """Byte offset per sample of each input's buffer, and its layout."""
-    outputs: tuple[tuple[int, Image], ...]
-
-    def table(self, batch: int, address: Callable[[Kernel], int] | None = None) -> S64:
-        """Words of all steps for this batch, with addresses when the walk is native."""
-        words = self.fixed + self.scaled * batch
-        if address is not None:
-            words[self.positions + 1] = [address(item) for item in self.kernels]
-        return words
+    """Bytes of an arena for one sample, slack excluded."""
+    inputs: tuple[Window, ...]
+    outputs: tuple[Window, ...]
 
 
 def plan_program(model: IntegerModel) -> Program:
@@ -85,9 +98,16 @@ def plan_program(model: IntegerModel) -> Program:
         np.array(scaled, np.int64),
         planner.weights(),
         total,
-        tuple((offsets[item.place.buffer], item) for item in inputs),
-        tuple((offsets[item.place.buffer], item) for item in outputs),
+        tuple(_window(model, port, planner, offsets) for port in model.inputs),
+        tuple(_window(model, port, planner, offsets) for port in model.outputs),
     )
+
+
+def _window(model: IntegerModel, port: Port, planner: Planner, offsets: list[int]) -> Window:
+    kind, image = model.type_of(port.value), planner.image(port.value)
+    count = kind.shape[0] if kind.shape else 1
+    scaled, row = offsets[image.place.buffer], kind.nbytes // count
+    return Window(scaled, image.place.offset, count, row, image.row_bytes, image.sample_bytes)
 
 
 def _is_planned(instruction: op.Instruction) -> bool:
