@@ -1,1 +1,235 @@
 """Plans of convolutions and pools."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from precompiles.kernels import depthwise, image
+from precompiles.kernels.arrays import Array
+from precompiles.model import operators as op
+from precompiles.model.types import DType, IntegerModel
+from precompiles.planning.borders import reads_image, writes_image
+from precompiles.planning.legacy import borrow
+from precompiles.planning.planner import Image, Place, Planner
+from precompiles.planning.registry import plan
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Where the windows of an operator lie, in bytes, and how many there are.
+
+    Tap (i, j) of window (row, column) of sample b starts at ``place + b * sample_bytes + row *
+    row_step + column * step + i * tap_row + j * tap_step``.
+    """
+
+    place: Place
+    sample_bytes: int
+    rows: int
+    columns: int
+    row_step: int
+    step: int
+    kernel: tuple[int, int]
+    tap_row: int
+    tap_step: int
+
+    @property
+    def taps(self) -> Array:
+        """Byte offsets of the taps, (KH, KW)."""
+        high, wide = (np.arange(count, dtype=np.int64) for count in self.kernel)
+        return high[:, np.newaxis] * self.tap_row + wide * self.tap_step
+
+    def turned(self) -> "Windows":
+        """The same with rows and columns exchanged: one column of windows becomes one row."""
+        return replace(
+            self,
+            rows=self.columns,
+            columns=self.rows,
+            row_step=self.step,
+            step=self.row_step,
+            kernel=self.kernel[::-1],
+            tap_row=self.tap_step,
+            tap_step=self.tap_row,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where the pixels of an output are written, in bytes."""
+
+    place: Place
+    sample_bytes: int
+    row_step: int
+    step: int
+
+
+def padded_input(instruction: op.Conv, planner: Planner) -> Image:
+    """The input as an image whose first pixel is the corner of the first window."""
+    layout, kind = planner.image(instruction.x), planner.model.type_of(instruction.x)
+    rows, columns, channels = kind.shape
+    size, pixel = kind.dtype.size, channels * kind.dtype.size
+    top, left, bottom, right = pads = instruction.pads
+    border = layout.border
+    have = (border.top, border.left, border.bottom, border.right)
+    lies_there = all(has >= need for has, need in zip(have, pads, strict=True))
+    if not any(pads) or (lies_there and border.value == instruction.pad_value):
+        return replace(layout, place=layout.place + (-top * layout.row_bytes - left * pixel))
+    pitch = (left + columns + right) * pixel
+    sample_bytes = pitch * (top + rows + bottom)
+    place = planner.scratch(sample_bytes)
+    planner.emit(
+        image.pad_image,
+        *(layout.place, layout.sample_bytes, layout.row_bytes, rows, columns * pixel),
+        *(place, top, left * pixel, bottom, right * pixel, instruction.pad_value, size),
+    )
+    return Image(place, sample_bytes, pitch)
+
+
+def windows_of(instruction: op.Conv, planner: Planner, layout: Image, pixel: int) -> Windows:
+    """Windows over ``layout`` with ``pixel`` bytes a pixel."""
+    kernel_h, kernel_w, _, _ = planner.model.type_of(instruction.weight).shape
+    rows, columns, _ = planner.model.type_of(instruction.output).shape
+    (down, across), (tap_down, tap_across) = instruction.strides, instruction.dilations
+    return Windows(
+        layout.place,
+        layout.sample_bytes,
+        rows,
+        columns,
+        down * layout.row_bytes,
+        across * pixel,
+        (kernel_h, kernel_w),
+        tap_down * layout.row_bytes,
+        tap_across * pixel,
+    )
+
+
+@reads_image.register
+def _(instruction: op.Conv, model: IntegerModel, value: int) -> bool:
+    return is_depthwise(instruction, model)
+
+
+@writes_image.register
+def _(instruction: op.Conv, model: IntegerModel) -> bool:
+    return is_depthwise(instruction, model)
+
+
+def is_depthwise(instruction: op.Conv, model: IntegerModel) -> bool:
+    """One input channel for each output channel, and several of them."""
+    return model.type_of(instruction.weight).shape[2] == 1 and instruction.group > 1
+
+
+@plan.register
+def _(instruction: op.Conv, planner: Planner) -> None:
+    if is_depthwise(instruction, planner.model):
+        plan_depthwise(instruction, planner)
+    else:
+        borrow(instruction, planner)
+
+
+_NARROW = {
+    (DType.U8, 1): depthwise.depthwise_u8_q8,
+    (DType.U8, 2): depthwise.depthwise_u8_s16,
+    (DType.S16, 1): depthwise.depthwise_s16_q8,
+    (DType.U8, 4): depthwise.depthwise_u8_s32,
+    (DType.S16, 2): depthwise.depthwise_s16,
+    (DType.S16, 4): depthwise.depthwise_s16_s32,
+}
+_WIDE = {
+    (DType.U8, 1): depthwise.depthwise_u8_q8_wide,
+    (DType.U8, 2): depthwise.depthwise_u8_s16_wide,
+    (DType.U8, 4): depthwise.depthwise_u8_s32_wide,
+    (DType.S16, 1): depthwise.depthwise_s16_q8_wide,
+    (DType.S16, 2): depthwise.depthwise_s16_wide,
+    (DType.S16, 4): depthwise.depthwise_s16_s32_wide,
+}
+
+
+def plan_depthwise(instruction: op.Conv, planner: Planner) -> None:
+    """One input channel for each output channel."""
+    model = planner.model
+    kind, out_kind = model.type_of(instruction.x), model.type_of(instruction.output)
+    size, filters = kind.dtype.size, out_kind.shape[2]
+    layout = padded_input(instruction, planner)
+    layout = _repeated(instruction, planner, layout, filters // instruction.group)
+    windows = windows_of(instruction, planner, layout, filters * size)
+    out = planner.image(instruction.output)
+    pixel = filters * out_kind.dtype.size
+    output = Output(out.place, out.sample_bytes, out.row_bytes, pixel)
+    narrowest = depthwise.BLOCKS[-1] // size
+    small = filters < narrowest
+    if small:
+        pixel = narrowest * out_kind.dtype.size
+        sample = windows.rows * windows.columns * pixel
+        place = planner.scratch(sample)
+        output = Output(place, sample, windows.columns * pixel, pixel)
+    _emit_depthwise(instruction, planner, windows, output)
+    if small:
+        planner.emit(
+            image.gather_pixels,
+            *(output.place, output.step, out.place, out.sample_bytes, out.row_bytes),
+            *(windows.rows, windows.columns, filters * out_kind.dtype.size),
+        )
+
+
+def _repeated(instruction: op.Conv, planner: Planner, layout: Image, times: int) -> Image:
+    """The padded image with every channel repeated."""
+    if times == 1:
+        return layout
+    kind = planner.model.type_of(instruction.x)
+    (height, width, channels), size = kind.shape, kind.dtype.size
+    rows = height + instruction.pads[0] + instruction.pads[2]
+    count = (width + instruction.pads[1] + instruction.pads[3]) * channels
+    pitch = count * times * size
+    place = planner.scratch(rows * pitch)
+    planner.emit(
+        image.repeat_channels,
+        *(layout.place, layout.sample_bytes, layout.row_bytes, rows, count, place, times, size),
+    )
+    return Image(place, rows * pitch, pitch)
+
+
+def _emit_depthwise(
+    instruction: op.Conv, planner: Planner, windows: Windows, output: Output
+) -> None:
+    """One call for all blocks of channels."""
+    model = planner.model
+    kind, out_kind = model.type_of(instruction.x), model.type_of(instruction.output)
+    size, stored, per_group = kind.dtype.size, out_kind.dtype.size, 4 // kind.dtype.size
+    if windows.columns == 1 or (windows.kernel[1] == 1 and windows.rows == 1):
+        windows = windows.turned()
+        output = replace(output, row_step=output.step, step=output.row_step)
+        weight = planner.constant(instruction.weight)[:, :, 0].transpose(1, 0, 2)
+    else:
+        weight = planner.constant(instruction.weight)[:, :, 0]
+    form = depthwise.rounding_form(
+        instruction.shift,
+        instruction.zero_point,
+        instruction.lo,
+        instruction.hi,
+        out_kind.dtype is DType.S8,
+    )
+    kernel = (_WIDE if form.is_wide else _NARROW)[kind.dtype, stored]
+    taps = windows.taps
+    slide = windows.step // windows.tap_step if windows.step % windows.tap_step == 0 else 0
+    if kernel is depthwise.depthwise_u8_q8:
+        if windows.kernel[0] in (3, 4) and windows.kernel[1] == 3 and slide in (1, 2):
+            kernel = (depthwise.depthwise_slide1_u8_q8, depthwise.depthwise_slide2_u8_q8)[slide - 1]
+            taps, weight = taps.T, weight.transpose(1, 0, 2)
+            extra = 4 - windows.kernel[0]
+            taps = np.pad(taps, ((0, 0), (0, extra)))
+            weight = np.pad(weight, ((0, 0), (0, extra), (0, 0)))
+        elif taps.size <= per_group:
+            kernel = depthwise.depthwise_4_u8_q8
+    flat = weight.reshape(-1, weight.shape[2])
+    missing = -len(flat) % per_group
+    offsets = np.pad(taps.reshape(-1), (0, missing))
+    flat = np.pad(flat, ((0, missing), (0, 0)))
+    bias, multiplier = (planner.constant(v) for v in (instruction.bias, instruction.multiplier))
+    table, panels = depthwise.pack_panels(size, stored, flat, bias, multiplier)
+    planner.emit(
+        kernel,
+        *(windows.place, windows.sample_bytes, windows.row_step, windows.step),
+        *(output.place, output.sample_bytes, output.row_step, output.step),
+        *(windows.rows, windows.columns, planner.place(offsets), len(offsets) // per_group),
+        *(planner.place(table), len(table), planner.place(panels)),
+        *(form.flip, form.shift, form.rounding, form.zero_point, form.lo, form.hi),
+    )

@@ -1,0 +1,79 @@
+"""Borders and channels of images: rows of bytes, copied and filled."""
+
+import numpy as np
+
+from precompiles.kernels.arrays import S64, U8
+from precompiles.kernels.jit import kernel, subroutine
+
+
+@subroutine
+def fill_bytes(window: U8, size: int, value: int) -> None:
+    """Fill with a u8 or s8 (size 1) or an s16 (size 2)."""
+    if size == 1:
+        window[:] = np.uint8(value & 255)
+    else:
+        window.view(np.int16)[:] = np.int16(value)
+
+
+@kernel
+def pad_image(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Copy images into larger ones with a border.
+
+    args: x, sample and row distance, rows, bytes of a row's pixels; out (contiguous), border
+    rows above, border bytes left, rows below, bytes right; value, element size.
+    """
+    rows, width = args[3], args[4]
+    above, left, below, right = args[6], args[7], args[8], args[9]
+    pitch = left + width + right
+    sample_bytes = pitch * (above + rows + below)
+    for sample in range(batch):
+        out = memory[args[5] + sample * sample_bytes : args[5] + (sample + 1) * sample_bytes]
+        fill_bytes(out[: above * pitch + left], args[11], args[10])
+        for row in range(rows):
+            source = args[0] + sample * args[1] + row * args[2]
+            line = out[(above + row) * pitch + left : (above + row + 1) * pitch + left]
+            line[:width] = memory[source : source + width]
+            if row + 1 < rows:
+                fill_bytes(line[width:], args[11], args[10])
+        fill_bytes(out[(above + rows) * pitch - right :], args[11], args[10])
+
+
+@kernel
+def repeat_channels(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Repeat each element of images, row by row, into contiguous ones.
+
+    args: x, sample and row distance, rows, elements of a row; out, times, element size.
+    """
+    rows, count, times, size = args[3], args[4], args[6], args[7]
+    for sample in range(batch):
+        for row in range(rows):
+            source = args[0] + sample * args[1] + row * args[2]
+            start = args[5] + (sample * rows + row) * count * times * size
+            x = memory[source : source + count * size]
+            out = memory[start : start + count * times * size]
+            if size == 1:
+                for i in range(count):
+                    out[i * times : (i + 1) * times] = x[i]
+            else:
+                for i in range(count):
+                    out.view(np.int16)[i * times : (i + 1) * times] = x.view(np.int16)[i]
+
+
+@kernel
+def gather_pixels(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Copy the first bytes of padded pixels into images.
+
+    args: x (contiguous), bytes of its pixel; out, sample and row distance; rows, columns, bytes of
+    a pixel to copy.
+    """
+    step, rows, columns, size = args[1], args[5], args[6], args[7]
+    for sample in range(batch):
+        for row in range(rows):
+            source = args[0] + (sample * rows + row) * columns * step
+            start = args[2] + sample * args[3] + row * args[4]
+            x = memory[source : source + columns * step]
+            out = memory[start : start + columns * size]
+            for column in range(columns):
+                pixel = x[column * step : column * step + size]
+                for i in range(size):
+                    out[column * size + i] = pixel[i]
