@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from precompiles.model import operators as op
+from precompiles.model.operands import OPERAND_FIELDS
 from precompiles.model.types import (
     Constant,
     DType,
@@ -92,3 +93,74 @@ def tree(**constants: Constant) -> IntegerModel:
 
 def nodes(dtype: DType, values: list[int]) -> Constant:
     return constant(dtype, (len(values),), values)
+
+
+def with_clip(model: IntegerModel, low: int, high: int) -> IntegerModel:
+    """The model with its one input clipped first."""
+    first = len(model.constants)
+    body = model.instructions[0]
+    reads = {
+        name: first + 1
+        for name in OPERAND_FIELDS[type(body)]
+        if getattr(body, name) == first  # every operand that was the input
+    }
+    clip = op.Clip(first, low, high, first + 1)
+    return replace(
+        model,
+        outputs=(replace(model.outputs[0], value=first + 2),),
+        tensors=(model.tensors[0], *model.tensors),
+        instructions=(clip, replace(body, output=first + 2, **reads)),
+    )
+
+
+def matmul(a: TensorType, b: TensorType, out: TensorType, **attributes: int) -> IntegerModel:
+    """Both operands are inputs; ``a`` alone when the types are equal."""
+    values = {"a_zero_point": 0, "transpose_b": 0, "multiplier": 1, "shift": 1, **attributes}
+    low, high = out.dtype.bounds
+    second = 0 if a == b else 1
+    product = op.MatMul(0, second, **values, zero_point=0, lo=low, hi=high, output=second + 1)
+    return single(product, [a, b][: second + 1], out)
+
+
+def square(columns: int, **attributes: int) -> IntegerModel:
+    """An s16 (2, columns) matrix times its own transpose."""
+    x = TensorType(S16, (2, columns))
+    return matmul(x, x, TensorType(S32, (2, 2)), transpose_b=1, **attributes)
+
+
+def softmax(x: DType, row: int, multiplier: int, shift: int = 0, out: DType = U8) -> IntegerModel:
+    shape = (row,)
+    soft = op.Softmax(0, multiplier, shift, 1)
+    return single(soft, [TensorType(x, shape)], TensorType(out, shape))
+
+
+def norm(x: DType = S16, row: int = 3, offset: int = 0, **attributes: int) -> IntegerModel:
+    """Gain is the widest there is."""
+    values = {"center": 1, "epsilon": 0, "shift": 24, "zero_point": 0, **attributes}
+    constants = nodes(S32, [-(1 << 31)] * row), nodes(S64, [offset] * row)
+    layer = op.LayerNorm(2, 0, 1, **values, lo=-(1 << 31), hi=(1 << 31) - 1, output=3)
+    return single(layer, [TensorType(x, (row,))], TensorType(S32, (row,)), constants)
+
+
+def gather(rows: int, x: DType = S32) -> IntegerModel:
+    table = constant(S8, (rows, 2), list(range(2 * rows)))
+    kinds = TensorType(x, (3,)), TensorType(S8, (3, 2))
+    return single(op.Gather(1, 0, 2), kinds[:1], kinds[1], [table])
+
+
+def select(condition: DType, a: DType, b: DType) -> IntegerModel:
+    kinds = [TensorType(dtype, (2,)) for dtype in (condition, a, b)]
+    return single(op.Select(0, 1, 2, 3), kinds, TensorType(a, (2,)))
+
+
+def square_root(x: DType) -> IntegerModel:
+    kinds = TensorType(x, (4,)), TensorType(S64, (4,))
+    return single(op.SquareRoot(0, 1), kinds[:1], kinds[1])
+
+
+def top_k(row: int, k: int) -> IntegerModel:
+    return single(op.TopK(0, k, 1), [TensorType(U8, (row,))], TensorType(S32, (max(k, 1),)))
+
+
+def expand(x: tuple[int, ...], out: tuple[int, ...]) -> IntegerModel:
+    return single(op.Expand(0, 1), [TensorType(U8, x)], TensorType(U8, out))
