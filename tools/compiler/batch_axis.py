@@ -36,9 +36,7 @@ def batch_first(scope: Scope, node: OnnxNode) -> OnnxNode:
     """
     computed = [name for name in node.inputs if scope.resolve(name) in scope.shapes]
     held = {scope.batch_axes.get(name, 0) for name in computed}
-    permutation = node.attributes.get("perm") if node.operator == "Transpose" else None
-    moves = permutation is not None and permutation[0] != 0
-    if not computed or (held == {0} and not moves):
+    if not computed or (held == {0} and not _moves_batch(scope, node)):
         return node
     ranks = {len(scope.shapes[scope.resolve(name)]) + 1 for name in computed}
     if len(held) > 1 or len(ranks) > 1:
@@ -54,6 +52,19 @@ def batch_first(scope: Scope, node: OnnxNode) -> OnnxNode:
             scope.batch_axes[name] = outputs
             scope.move_batch(name, outputs)
     return shown
+
+
+def _moves_batch(scope: Scope, node: OnnxNode) -> bool:
+    """True for a node that puts other axes before a batch that comes first."""
+    if node.operator == "Transpose":
+        return int((node.attributes.get("perm") or [1])[0]) != 0
+    if node.operator not in _RESHAPES:
+        return False
+    shape = scope.probe(node.outputs[0]).shape
+    if node.operator == "Unsqueeze":
+        axes = integers(scope, node, "axes", 1) or ()
+        return 0 in {axis % len(shape) for axis in axes}
+    return not shape or shape[0] != scope.batch
 
 
 def _remap(axis: int, rank: int, batch: int) -> int:

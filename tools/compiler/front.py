@@ -16,6 +16,7 @@ from tools.compiler.batch_axis import batch_first
 from tools.compiler.errors import CompileError
 from tools.compiler.graph import Array, FloatGraph, Operation, TreeTable, live_operations
 from tools.compiler.onnx_import import OnnxModel, OnnxNode
+from tools.compiler.onnx_recurrent import expand_recurrent
 from tools.compiler.scope import Importer, Scope, open_scope
 
 IMPORTERS: dict[str, Importer] = {
@@ -32,6 +33,15 @@ _FOLDED = frozenset(
     """.split()  # noqa: SIM905 (a table of names)
 )
 """Operators that are understood only where they do not depend on the input."""
+
+
+def prepare(model: OnnxModel, samples: Mapping[str, Array]) -> OnnxModel:
+    """Rewrite what is simpler in ONNX itself: recurrent layers become their steps.
+
+    Raises:
+        CompileError: a recurrent node of a kind that cannot be unrolled.
+    """
+    return expand_recurrent(model, samples)
 
 
 def float_graph(model: OnnxModel, samples: Mapping[str, Array]) -> FloatGraph:
@@ -65,7 +75,13 @@ def float_graph(model: OnnxModel, samples: Mapping[str, Array]) -> FloatGraph:
     for operation in operations:
         _require_finite(operation)
     return FloatGraph(
-        model.inputs, tuple(outputs), operations, dict(scope.shapes), dict(scope.grids)
+        model.inputs,
+        tuple(outputs),
+        operations,
+        dict(scope.shapes),
+        dict(scope.grids),
+        model.ties,
+        dict(scope.batch_axes),
     )
 
 

@@ -249,7 +249,8 @@ class Trees(Operation):
 class FloatGraph:
     """Operations in execution order; ``shapes`` covers inputs and every output.
 
-    ``grids`` fixes the number grid of tensors that come already quantised, by name.
+    ``grids`` fixes the number grid of tensors that come already quantised, by name. Tensors of one
+    ``ties`` group share their range. ``batch_axes`` names ONNX tensors whose batch is not first.
     """
 
     inputs: tuple[GraphInput, ...]
@@ -257,6 +258,8 @@ class FloatGraph:
     operations: tuple[Operation, ...]
     shapes: Mapping[str, Shape]
     grids: "Mapping[str, Grid]" = field(default_factory=dict)
+    ties: tuple[tuple[str, ...], ...] = ()
+    batch_axes: Mapping[str, int] = field(default_factory=dict)
 
 
 def operands(operation: Operation) -> tuple[str, ...]:
