@@ -19,8 +19,9 @@ from precompiles.runner import Plan, plan_model, run_plan
 STOP: Final = b"\0"
 _CHUNK_DOMAIN: Final = b"\xa1"
 
-PLAN_BYTES: Final = 128 << 20
-"""Model bytes whose plans are kept; a plan takes a small multiple of its model."""
+PLAN_BYTES: Final = 256 << 20
+"""Bytes of prepared constants and idle arenas that are kept. A plan takes about its model's size:
+constants are stored once, packed, and the bytes they came from are let go."""
 
 RESULT_BYTES: Final = 32 << 20
 _ENTRY_BYTES: Final = 200
@@ -87,6 +88,7 @@ class ModelStore:
     def __init__(self, plan_bytes: int = PLAN_BYTES, result_bytes: int = RESULT_BYTES) -> None:
         self.plans: BoundedCache[bytes, Plan] = BoundedCache(plan_bytes)
         self.results: BoundedCache[tuple[bytes, bytes], bytes] = BoundedCache(result_bytes)
+        self._planning = Lock()
 
     def plan(self, view: StateView, model_id: bytes, chunks: int) -> Plan:
         """Plan of a published model.
@@ -97,12 +99,15 @@ class ModelStore:
         cached = self.plans.get(model_id)
         if cached is not None:
             return cached
-        data = read_model_bytes(view, model_id, chunks)
+        with self._planning:
+            return self.plans.get(model_id) or self._plan(view, model_id, chunks)
+
+    def _plan(self, view: StateView, model_id: bytes, chunks: int) -> Plan:
         try:
-            plan = plan_model(decode_model(data))
+            plan = plan_model(decode_model(read_model_bytes(view, model_id, chunks)))
         except ModelError as error:
             raise PrecompileFault(f"published model 0x{model_id.hex()}: {error}") from error
-        self.plans.put(model_id, plan, len(data))
+        self.plans.put(model_id, plan, plan.nbytes)
         return plan
 
     def run(self, plan: Plan, model_id: bytes, data: bytes, batch: int) -> bytes:
@@ -112,5 +117,6 @@ class ModelStore:
         if cached is not None:
             return cached
         output = run_plan(plan, data, batch)
+        self.plans.put(model_id, plan, plan.nbytes)  # its arenas may have grown
         self.results.put(key, output, len(output) + _ENTRY_BYTES)
         return output

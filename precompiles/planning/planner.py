@@ -154,10 +154,12 @@ class Planner:
         return NUMPY_TYPES[self.model.type_of(value).dtype]
 
     def weights(self) -> U8:
-        """All prepared constants, aligned, with slack behind; read-only."""
+        """All prepared constants, aligned, with slack behind; kernels only read them. Once."""
         memory = empty_aligned(self._weight_bytes + SLACK)
         offset = 0
-        for data in self._weights:
+        self._weights.reverse()
+        while self._weights:
+            data = self._weights.pop()
             memory[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
             memory[offset + len(data) : offset + aligned(len(data))] = 0
             offset += aligned(len(data))
