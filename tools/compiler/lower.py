@@ -1,5 +1,7 @@
 """The float graph at one precision to an integer model."""
 
+from collections.abc import Sequence
+
 from precompiles.model.limits import MAX_PORTS
 from precompiles.model.types import DType, IntegerModel
 from tools.compiler import (  # each registers its operations with ``lower``
@@ -31,7 +33,6 @@ from tools.compiler.graph import (
 from tools.compiler.graph_choices import Expand, Extreme, Negate, Rounding, Select, TopK
 from tools.compiler.lower_inputs import declare_inputs
 from tools.compiler.lowering import Lowering, lower
-from tools.compiler.onnx_import import OnnxModel
 from tools.compiler.precision import Precision
 from tools.compiler.program import Operand
 
@@ -81,12 +82,12 @@ def wanted_in_integer_form(graph: FloatGraph, precision: Precision) -> frozenset
 
 
 def lower_graph(
-    model: OnnxModel, graph: FloatGraph, calibration: Calibration, precision: Precision
+    names: Sequence[str], graph: FloatGraph, calibration: Calibration, precision: Precision
 ) -> IntegerModel:
     """Emit the whole program.
 
     Args:
-        model: for the names of the outputs.
+        names: names of the outputs.
         graph: after the passes.
         calibration: ranges and samples.
         precision: the form of every tensor.
@@ -97,7 +98,7 @@ def lower_graph(
     state = _lowered(graph, calibration, precision)
     outputs = [
         (name, state.plain(state.native(tensor)))
-        for name, tensor in zip(model.output_names, graph.outputs, strict=True)
+        for name, tensor in zip(names, graph.outputs, strict=True)
     ]
     refs = [operand.ref for _, operand in outputs]
     if len(set(refs)) != len(refs):
@@ -120,7 +121,7 @@ def lower_with_taps(
         if name not in calibration.statistics.ranges or not state.has(name):
             continue
         operand = state.plain(state.native(name))
-        if operand.scale.denominator < 1 << 64:
+        if operand.ref >= 0 and operand.scale.denominator < 1 << 64:  # no constant
             taps.setdefault(operand.ref, (name, operand))
     chosen = list(taps.values())[-MAX_PORTS:]
     return state.program.finish(chosen), tuple(name for name, _ in chosen)

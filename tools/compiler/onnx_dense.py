@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tools.compiler.graph import Add, ArgMax, Conv, Dense, Floats, Pool, Reduce, Shape, Softmax
+from tools.compiler.graph_choices import Negate
 from tools.compiler.onnx_import import OnnxNode
 from tools.compiler.scope import (
     Importer,
@@ -234,6 +235,14 @@ def _reduce(scope: Scope, node: OnnxNode) -> None:
     if node.operator == "ReduceMax":
         reduced = Reduce(origin=origin(node), output=name, x=flat, kind="max")
         scope.emit(reduced, (*rows, 1))
+    elif node.operator == "ReduceMin":
+        negated = Negate(origin=origin(node), output=scope.fresh(node), x=flat)
+        scope.emit(negated, (*rows, size))
+        reduced = Reduce(
+            origin=origin(node), output=scope.fresh(node), x=negated.output, kind="max"
+        )
+        scope.emit(reduced, (*rows, 1))
+        scope.emit(Negate(origin=origin(node), output=name, x=reduced.output), (*rows, 1))
     else:
         weight = np.full((size, 1), 1.0 / size if node.operator == "ReduceMean" else 1.0)
         emit_dense(scope, node, flat, weight, np.zeros(1), name)
@@ -308,6 +317,7 @@ IMPORTERS: dict[str, Importer] = {
     "MaxPool": _pool,
     "ReduceMax": _reduce,
     "ReduceMean": _reduce,
+    "ReduceMin": _reduce,
     "ReduceSum": _reduce,
     "Softmax": _softmax,
 }
