@@ -20,8 +20,8 @@ OUT, OUT_SAMPLE, OUT_ROW, OUT_STEP = range(4, 8)
 ROWS, COLUMNS, TAPS, GROUPS, BLOCK_TABLE, BLOCK_COUNT, PANELS = range(8, 15)
 FLIP, SHIFT, ROUNDING, ZERO_POINT, LO, HI = range(15, 21)
 """Places in the args row: byte offsets and distances of samples, rows and windows of x and of the
-output; windows; tap table (s64 byte offsets) and its groups; block table (s64 rows of lanes, x
-bytes, out bytes, panel bytes), its rows, the panels; rounding, with lo and hi before the flip."""
+output; windows; tap table (s64 byte offsets) and its groups; block table (as ``pack_panels``), its
+rows, the panels; rounding, with lo and hi before the flip."""
 
 STORED = {1: np.uint8, 2: np.int16, 4: np.int32}
 
@@ -42,7 +42,7 @@ def pack_panel(lanes: int, size: int, weight: S8, bias: S32, multiplier: S32) ->
 
 
 def pack_panels(size: int, stored: int, weight: S8, bias: S32, multiplier: S32) -> tuple[S64, U8]:
-    """Block table (lanes, x bytes, out bytes, panel bytes) and panels; blocks may overlap.
+    """Block table (lanes, x bytes, out bytes, panel bytes, channels) and panels; blocks overlap.
 
     Args:
         size: bytes of an element of x.
@@ -62,7 +62,8 @@ def pack_panels(size: int, stored: int, weight: S8, bias: S32, multiplier: S32) 
             np.pad(bias[part], (0, missing)),
             np.pad(multiplier[part], (0, missing)),
         )
-        table.append((lanes, first * size, first * stored, place))
+        count = min(lanes // size, len(bias))
+        table.append((lanes, first * size, first * stored, place, count))
         panels.append(panel)
         place += len(panel)
     return np.array(table, np.int64), np.concatenate(panels)
@@ -104,11 +105,11 @@ def depthwise_image(
     an element of x, 1 for u8 and 2 for s16; ``store`` those of the output, where a byte is xored
     with FLIP.
     """
-    blocks = weights[args[BLOCK_TABLE] :][: 32 * args[BLOCK_COUNT]].view(np.int64).reshape(-1, 4)
+    blocks = weights[args[BLOCK_TABLE] :][: 40 * args[BLOCK_COUNT]].view(np.int64).reshape(-1, 5)
     for sample in range(batch):
-        for lanes, x, out, panel in blocks.tolist():
+        for lanes, x, out, panel, count in blocks.tolist():
             _block(
-                lanes,
+                (lanes, count),
                 (wide, kind, store),
                 memory,
                 weights,
@@ -120,7 +121,7 @@ def depthwise_image(
 
 
 def _block(
-    lanes: int,
+    channels: tuple[int, int],
     form: tuple[int, int, int],
     memory: U8,
     weights: U8,
@@ -130,7 +131,7 @@ def _block(
     panel: U8,
 ) -> None:
     """One block of channels of one sample in numpy."""
-    wide, kind, store = form
+    (lanes, count), (wide, kind, store) = channels, form
     order, per_group = channel_order(lanes, kind), 4 // kind
     taps, size = args[GROUPS] * per_group, lanes // kind
     offsets = weights[args[TAPS] :][: 8 * taps].view(np.int64).tolist()
@@ -154,7 +155,7 @@ def _block(
         if store == 1:
             result ^= args[FLIP]
         target = out + row * args[OUT_ROW] + column * args[OUT_STEP]
-        memory[target : target + size * store].view(STORED[store])[:] = result
+        memory[target : target + count * store].view(STORED[store])[:] = result[:count]
 
 
 @dataclass(frozen=True, slots=True)

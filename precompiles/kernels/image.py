@@ -57,23 +57,3 @@ def repeat_channels(memory: U8, weights: U8, args: S64, batch: int) -> None:
             else:
                 for i in range(count):
                     out.view(np.int16)[i * times : (i + 1) * times] = x.view(np.int16)[i]
-
-
-@kernel
-def gather_pixels(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """Copy the first bytes of padded pixels into images.
-
-    args: x (contiguous), bytes of its pixel; out, sample and row distance; rows, columns, bytes of
-    a pixel to copy.
-    """
-    step, rows, columns, size = args[1], args[5], args[6], args[7]
-    for sample in range(batch):
-        for row in range(rows):
-            source = args[0] + (sample * rows + row) * columns * step
-            start = args[2] + sample * args[3] + row * args[4]
-            x = memory[source : source + columns * step]
-            out = memory[start : start + columns * size]
-            for column in range(columns):
-                pixel = x[column * step : column * step + size]
-                for i in range(size):
-                    out[column * size + i] = pixel[i]

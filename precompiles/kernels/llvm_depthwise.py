@@ -27,8 +27,10 @@ from precompiles.kernels.llvm_lanes import (
     load,
     packed,
     scale_narrow,
+    scale_wide,
     splat,
     store,
+    store_first,
     vector,
 )
 
@@ -49,7 +51,7 @@ class Block:
     args: Any
 
     def __post_init__(self) -> None:
-        self.lanes, self.panel = 0, I64(0)
+        self.lanes, self.panel, self.valid = 0, I64(0), I64(0)
         count = depthwise.HI + 1
         self.given = [load(self.b, self.b.gep(self.args, [I64(8 * i)]), I64) for i in range(count)]
 
@@ -60,9 +62,9 @@ class Block:
         table = b.gep(self.weights, [given[depthwise.BLOCK_TABLE]])
         blocks = given[depthwise.BLOCK_COUNT]
         with counted(b, batch, []) as sample, counted(b, blocks, []) as block:
-            row = b.gep(table, [b.mul(block.index, I64(32))])
-            lanes, x_first, out_first, panel = (
-                load(b, b.gep(row, [I64(8 * i)]), I64) for i in range(4)
+            row = b.gep(table, [b.mul(block.index, I64(40))])
+            lanes, x_first, out_first, panel, self.valid = (
+                load(b, b.gep(row, [I64(8 * i)]), I64) for i in range(5)
             )
             x_first = b.add(x_first, b.mul(sample.index, given[depthwise.X_SAMPLE]))
             out_first = b.add(out_first, b.mul(sample.index, given[depthwise.OUT_SAMPLE]))
@@ -79,6 +81,7 @@ class Block:
         self.bias, self.multiplier = words[:per_group], words[per_group:]
         self.kept = [self.group(I64(index)) for index in range(self.groups)]
         self.offsets = [self.tap(I64(index)) for index in range(self.groups * per_group)]
+        self.is_whole = b.icmp_signed("==", self.valid, I64(self.lanes // self.kind))
         with counted(b, self.given[depthwise.ROWS], []) as row:
             source = b.gep(x, [b.mul(row.index, self.given[depthwise.X_ROW])])
             target = b.gep(out, [b.mul(row.index, self.given[depthwise.OUT_ROW])])
@@ -175,7 +178,14 @@ class Block:
         if self.store == 1:
             out = b.trunc(out, vector(I8, out.type.count)) if self.kind == 2 else out
             out = b.xor(out, splat(b, b.trunc(self.given[depthwise.FLIP], I8), out.type.count))
-        store(b, out, place)
+        if self.lanes > depthwise.BLOCKS[-1]:
+            store(b, out, place)
+            return
+        with b.if_else(self.is_whole) as (whole, some):
+            with whole:
+                store(b, out, place)
+            with some:
+                store_first(b, out, place, self.valid)
 
     def clipped(self, values: Any) -> Any:
         """``[lo, hi]`` in the element's width, unsigned for bytes."""
@@ -190,24 +200,14 @@ class Block:
     def scaled(self, total: Any, multiplier: Any) -> Any:
         """RQ before the clip, in 32-bit lanes."""
         b, count = self.b, total.type.count
-        if not self.wide:
-            rounding, shift = (
-                splat(b, b.trunc(value, I32), count)
-                for value in (self.given[depthwise.ROUNDING], self.given[depthwise.SHIFT])
-            )
-            return scale_narrow(b, total, multiplier, rounding, shift)
-        values = (
-            self.given[depthwise.ROUNDING],
-            self.given[depthwise.SHIFT],
-            self.given[depthwise.ZERO_POINT],
-            self.given[depthwise.LO],
-            self.given[depthwise.HI],
-        )
-        rounding, shift, zero_point, lo, hi = (splat(b, value, count) for value in values)
-        kind = vector(I64, count)
-        product = b.mul(b.sext(total, kind), b.sext(multiplier, kind))
-        scaled = b.add(b.ashr(b.add(product, rounding), shift), zero_point)
-        return b.trunc(bounded(b, scaled, lo, hi), total.type)
+        given = self.given
+        rounding, shift = given[depthwise.ROUNDING], given[depthwise.SHIFT]
+        if self.wide:
+            ends = [given[depthwise.LO], given[depthwise.HI]]
+            zero_point = given[depthwise.ZERO_POINT]
+            return scale_wide(b, total, multiplier, rounding, shift, zero_point, ends)
+        rounding, shift = (splat(b, b.trunc(value, I32), count) for value in (rounding, shift))
+        return scale_narrow(b, total, multiplier, rounding, shift)
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]

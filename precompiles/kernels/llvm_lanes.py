@@ -41,6 +41,17 @@ def store(b: Any, value: Any, pointer: Any) -> None:
     b.store(value, b.bitcast(pointer, value.type.as_pointer()), align=1)
 
 
+def store_first(b: Any, value: Any, pointer: Any, count: Any) -> None:
+    """Store the first ``count`` elements, and touch nothing behind them."""
+    kind = value.type
+    places = ir.Constant(vector(I64, kind.count), list(range(kind.count)))
+    mask = b.icmp_signed("<", places, splat(b, count, kind.count))
+    name = f"llvm.masked.store.v{kind.count}i{kind.element.width}.p0"
+    kinds = [kind, kind.as_pointer(), I32, mask.type]
+    call = declared(b, name, ir.VoidType(), kinds)
+    b.call(call, [value, b.bitcast(pointer, kind.as_pointer()), I32(1), mask])
+
+
 def unpack(b: Any, x: Any, y: Any, element: Any) -> tuple[Any, Any]:
     """Elements of ``x`` and ``y`` alternating, low and high half of each 16 bytes."""
     total = x.type.count
@@ -195,3 +206,16 @@ def fitted(b: Any, value: Any, kind: Any) -> Any:
 def bytes_of(context: Any, builder: Any, kind: Any, value: Any) -> Any:
     """Address of the first byte of an array."""
     return builder.bitcast(context.make_array(kind)(context, builder, value).data, I8.as_pointer())
+
+
+def scale_wide(
+    b: Any, total: Any, multiplier: Any, rounding: Any, shift: Any, zero_point: Any, ends: list[Any]
+) -> Any:
+    """RQ of 32-bit lanes in 64 bits, clipped; all but the vectors are int64 scalars."""
+    count, kind = total.type.count, vector(I64, total.type.count)
+    rounding, shift, zero_point, lo, hi = (
+        splat(b, value, count) for value in (rounding, shift, zero_point, *ends)
+    )
+    product = b.mul(b.sext(total, kind), b.sext(multiplier, kind))
+    scaled = b.add(b.ashr(b.add(product, rounding), shift), zero_point)
+    return b.trunc(bounded(b, scaled, lo, hi), total.type)

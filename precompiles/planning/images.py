@@ -154,20 +154,7 @@ def plan_depthwise(instruction: op.Conv, planner: Planner) -> None:
     out = planner.image(instruction.output)
     pixel = filters * out_kind.dtype.size
     output = Output(out.place, out.sample_bytes, out.row_bytes, pixel)
-    narrowest = depthwise.BLOCKS[-1] // size
-    small = filters < narrowest
-    if small:
-        pixel = narrowest * out_kind.dtype.size
-        sample = windows.rows * windows.columns * pixel
-        place = planner.scratch(sample)
-        output = Output(place, sample, windows.columns * pixel, pixel)
     _emit_depthwise(instruction, planner, windows, output)
-    if small:
-        planner.emit(
-            image.gather_pixels,
-            *(output.place, output.step, out.place, out.sample_bytes, out.row_bytes),
-            *(windows.rows, windows.columns, filters * out_kind.dtype.size),
-        )
 
 
 def _repeated(instruction: op.Conv, planner: Planner, layout: Image, times: int) -> Image:
