@@ -6,39 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from precompiles.errors import ModelError
 from precompiles.model.codec import encode_model, model_id
-from precompiles.model.types import CostRecord, DType, IntegerModel
-from precompiles.model.validate import validate_model
-from precompiles.runner import plan_model
-from tools.compiler.calibrate import Calibration, calibrate
+from precompiles.model.types import CostRecord, IntegerModel
+from tools.compiler.calibrate import METHODS, Calibration, calibrate
 from tools.compiler.errors import CompileError
-from tools.compiler.front import float_graph
-from tools.compiler.graph import Array, Conv, Dense, FloatGraph, Pool, Trees, consumers
-from tools.compiler.lower import lower_graph
-from tools.compiler.onnx_import import OnnxModel, import_onnx
+from tools.compiler.front import float_graph, prepare
+from tools.compiler.graph import Array, FloatGraph, Trees, consumers
+from tools.compiler.onnx_import import import_onnx
 from tools.compiler.passes import optimise
-from tools.compiler.precision import PRECISIONS, precision_of
-from tools.compiler.report import (
-    Attempt,
-    OperatorReport,
-    OutputReport,
-    Report,
-    compare_outputs,
-    gas_figures,
-    quantize_samples,
-    run_samples,
-)
+from tools.compiler.precision import PRECISIONS
+from tools.compiler.report import Report, gas_figures
 from tools.compiler.report_operators import compare_operators
 from tools.compiler.samples import check_samples
+from tools.compiler.search import Choice, Search
 
 Progress = Callable[[str, int, int], None]
-AUTO_AGREEMENT = 0.999
-AUTO_RELATIVE_ERROR = 0.01
-CHEAP_WIDE = 1.5
-"""``auto`` takes wide, which is nearly exact, when its call costs at most this times int8's."""
-_STAGES = 4
-_SMALL_WEIGHTS = 1 << 20
+_CALIBRATED, _COMPARE, _DONE = 6, 15, 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,11 +37,33 @@ class Compiled:
     output_names: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to compile, checked.
+
+    Attributes:
+        precision: auto, or one of ``PRECISIONS``.
+        calibration: one of ``METHODS``.
+    """
+
+    precision: str = "auto"
+    calibration: str = METHODS[0]
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("auto", *PRECISIONS):
+            names = ", ".join(PRECISIONS)
+            raise CompileError(f"precision {self.precision!r}, expected auto, {names}")
+        if self.calibration not in METHODS:
+            names = ", ".join(METHODS)
+            raise CompileError(f"calibration {self.calibration!r}, expected {names}")
+
+
 def compile_onnx(
     source: str | os.PathLike[str] | bytes,
     samples: Array | Mapping[str, Array] | None,
     *,
     precision: str = "auto",
+    calibration: str = METHODS[0],
     progress: Progress | None = None,
 ) -> Compiled:
     """Compile an ONNX file to an integer model and compare it with onnxruntime.
@@ -68,92 +73,59 @@ def compile_onnx(
         samples: real inputs, batch first: one array, or arrays by input name. They set the
             integer ranges, and the report is measured on them.
         precision: ``int8`` (u8 activations, s8 weights per channel), ``int16`` (s16 activations),
-            ``wide`` (s32 and s64 fixed point), or ``auto``: the first of these that gives the same
-            label as onnxruntime on 99.9 % of the samples (numbers: 1 % of their spread), else the
-            best; or wide at once where it costs little more.
+            ``wide`` (s32 and s64 fixed point), or ``auto``: 8 bits, and 16 in as few tensors as
+            it takes to give the same label as onnxruntime on 99.9 % of the samples (numbers: 1 %
+            of their spread), or wide where that costs little more, or nothing else is enough.
+        calibration: how the range of an 8-bit tensor is chosen: ``minmax``, ``percentile`` or
+            ``mse`` (``calibrate``).
         progress: called with (stage, done, total).
 
     Raises:
         CompileError: the file, the samples or an operator is refused; the text says what to do.
     """
-    if precision != "auto" and precision not in PRECISIONS:
-        raise CompileError(f"precision {precision!r}, expected auto, {', '.join(PRECISIONS)}")
-    report_progress = progress or (lambda stage, done, total: None)
-    wanted = PRECISIONS if precision == "auto" else (precision,)
-    total = _STAGES + len(wanted)
-    report_progress("compile: import", 0, total)
+    options = Options(precision, calibration)
+    steps = Steps(progress)
+    steps.at("import", 0)
     model = import_onnx(source)
     checked = check_samples(model.inputs, samples)
-    report_progress("compile: simplify", 1, total)
+    steps.at("simplify", 1)
+    model = prepare(model, checked)
     graph = optimise(float_graph(model, checked))
-    _check_missing(graph, checked)
-    report_progress("compile: calibrate", 2, total)
-    calibration = calibrate(model, graph, checked)
-    attempts = _attempts(model, graph, calibration, wanted, report_progress)
-    chosen, reason = _choose(attempts, precision)
-    report_progress("compile: compare with onnxruntime", total - 1, total)
-    operators = compare_operators(graph, calibration, precision_of(graph, chosen.precision))
-    compiled = _compiled(
-        model, calibration, chosen, reason, [item[0] for item in attempts], operators
+    check_missing(graph, checked)
+    steps.at("calibrate", 2)
+    statistics = calibrate(
+        model, graph, checked, method=options.calibration, progress=steps.calibrated
     )
-    report_progress("compile: done", total, total)
-    return compiled
+    return finish(model.output_names, model.labels, graph, statistics, options, steps)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Candidate:
-    """A legal model at one precision, measured."""
+class Steps:
+    """Progress of one compilation: one bar of ``_DONE`` steps that never goes back."""
 
-    precision: str
-    model: IntegerModel
-    cost: CostRecord
-    outputs: tuple[OutputReport, ...]
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress or (lambda stage, done, total: None)
+        self._done = 0
 
-    @property
-    def is_exact(self) -> bool:
-        """True when nothing narrower than 32 bits is computed: precision changes nothing."""
-        return all(kind.dtype in (DType.S32, DType.S64) for kind in self.model.tensors)
+    def at(self, stage: str, done: int) -> None:
+        """Report a stage; ``done`` may repeat, never shrink."""
+        self._done = max(self._done, done)
+        self._progress(f"compile: {stage}", self._done, _DONE)
 
+    def calibrated(self, done: int, total: int) -> None:
+        """Report samples done while calibrating."""
+        self.at("calibrate", 2 + (_CALIBRATED - 2) * done // total)
 
-def _attempts(
-    model: OnnxModel,
-    graph: FloatGraph,
-    calibration: Calibration,
-    wanted: tuple[str, ...],
-    progress: Progress,
-) -> list[tuple[Attempt, _Candidate]]:
-    """Measure precisions from narrow to wide until one keeps the labels; at least one."""
-    attempts: list[tuple[Attempt, _Candidate]] = []
-    total = _STAGES + len(wanted)
-    for index, one in enumerate(wanted):
-        progress(f"compile: lower to {one}", 3 + index, total)
-        try:
-            candidate = _candidate(model, graph, calibration, one)
-        except CompileError:
-            if not attempts:  # wider only makes a model larger; the narrow one stands
-                raise
-            break
-        attempts.append((_attempt(candidate), candidate))
-        if candidate.is_exact or attempts[-1][0].accepted:
-            break
-    first = attempts[0][0]
-    if first.accepted and len(wanted) > 1 and not attempts[0][1].is_exact and _is_small(graph):
-        widest = _candidate(model, graph, calibration, wanted[-1])
-        if gas_figures(widest.cost)[0] <= CHEAP_WIDE * first.gas:
-            attempts.append((_attempt(widest), widest))
-    return attempts
+    def lowering(self, name: str) -> None:
+        """Report one more candidate of the search."""
+        self.at(f"lower to {name}", min(max(self._done, _CALIBRATED) + 1, _COMPARE - 1))
 
 
-def _is_small(graph: FloatGraph) -> bool:
-    """True for dense networks of which the wide form is surely legal and cheap to try."""
-    weights = [item.weight.size for item in graph.operations if isinstance(item, Dense)]
-    return sum(weights) <= _SMALL_WEIGHTS and not any(
-        isinstance(item, Conv | Pool) for item in graph.operations
-    )
+def check_missing(graph: FloatGraph, samples: Mapping[str, Array]) -> None:
+    """Missing values are legal only where tree ensembles are the first to read them.
 
-
-def _check_missing(graph: FloatGraph, samples: Mapping[str, Array]) -> None:
-    """Missing values are legal only where tree ensembles are the first to read them."""
+    Raises:
+        CompileError: another operation reads NaN.
+    """
     readers = consumers(graph)
     for name, values in samples.items():
         if not np.isnan(values.astype(np.float64)).any():
@@ -166,75 +138,38 @@ def _check_missing(graph: FloatGraph, samples: Mapping[str, Array]) -> None:
                 )
 
 
-def _candidate(
-    model: OnnxModel, graph: FloatGraph, calibration: Calibration, precision: str
-) -> _Candidate:
-    lowered = lower_graph(model, graph, calibration, precision_of(graph, precision))
-    try:
-        cost = validate_model(lowered)
-    except ModelError as error:
-        raise CompileError(
-            f"the integer model at precision {precision} is not legal: {error}",
-            advice="the model is too large for one call, or its ranges are extreme; make it"
-            " smaller, or choose another precision",
-        ) from error
-    inputs = quantize_samples(lowered, calibration.samples)
-    got = run_samples(plan_model(lowered), inputs)
-    outputs = compare_outputs(lowered, got, calibration.outputs)
-    return _Candidate(precision, lowered, cost, outputs)
-
-
-def _attempt(candidate: _Candidate) -> Attempt:
-    agreements = [item.agreement for item in candidate.outputs if item.agreement is not None]
-    accepted = all(
-        item.agreement >= AUTO_AGREEMENT
-        if item.agreement is not None
-        else item.max_abs_error <= AUTO_RELATIVE_ERROR * max(item.spread, 1e-9)
-        for item in candidate.outputs
-    )
-    return Attempt(
-        precision=candidate.precision,
-        agreement=min(agreements) if agreements else None,
-        max_abs_error=max(item.max_abs_error for item in candidate.outputs),
-        gas=gas_figures(candidate.cost)[0],
-        accepted=accepted,
-    )
-
-
-def _choose(attempts: list[tuple[Attempt, _Candidate]], precision: str) -> tuple[_Candidate, str]:
-    last, candidate = attempts[-1]
-    if candidate.is_exact and not last.accepted:
-        return candidate, "the widest there is, and yet fewer labels agree than wanted"
-    if candidate.is_exact:
-        return candidate, "integers on the grid of the features, no narrow activations"
-    if precision != "auto":
-        return candidate, "as asked"
-    if last.accepted and last.precision == PRECISIONS[-1] and attempts[0][0].accepted:
-        return candidate, "nearly exact, for little more gas"
-    if last.accepted:
-        return candidate, "the narrowest that keeps the labels"
-    best = max(attempts, key=lambda item: (item[0].agreement or 0.0, -item[0].max_abs_error))
-    return best[1], "none keeps 99.9 % of the labels; this is the nearest"
+def finish(
+    output_names: tuple[str, ...],
+    labels: tuple[int | str, ...],
+    graph: FloatGraph,
+    calibration: Calibration,
+    options: Options,
+    steps: Steps,
+) -> Compiled:
+    """Search a precision for a calibrated graph, encode the model and write its report."""
+    search = Search(output_names, graph, calibration, steps.lowering)
+    choice = search.choose(options.precision)
+    steps.at("compare with the original", _COMPARE)
+    compiled = _compiled(labels, graph, calibration, choice)
+    steps.at("done", _DONE)
+    return compiled
 
 
 def _compiled(
-    model: OnnxModel,
-    calibration: Calibration,
-    chosen: _Candidate,
-    reason: str,
-    attempts: list[Attempt],
-    operators: tuple[OperatorReport, ...],
+    labels: tuple[int | str, ...], graph: FloatGraph, calibration: Calibration, choice: Choice
 ) -> Compiled:
+    chosen = choice.candidate
     data = encode_model(chosen.model)
     gas, further = gas_figures(chosen.cost)
     report = Report(
-        precision="wide" if chosen.is_exact else chosen.precision,
-        reason=reason,
+        precision="wide" if chosen.is_exact else chosen.name,
+        reason=choice.reason,
         samples=len(next(iter(calibration.samples.values()))),
         outputs=chosen.outputs,
-        operators=operators,
-        attempts=tuple(attempts),
-        labels=model.labels,
+        operators=compare_operators(graph, calibration, chosen.precision),
+        raised=choice.raised,
+        attempts=choice.attempts,
+        labels=labels,
         model_bytes=len(data),
         constant_bytes=sum(len(item.data) for item in chosen.model.constants),
         instructions=len(chosen.model.instructions),

@@ -51,10 +51,29 @@ class OperatorReport:
 
 
 @dataclass(frozen=True, slots=True)
+class RaisedReport:
+    """A tensor that has 16 bits although the rest has 8.
+
+    Attributes:
+        decibels: signal over the noise of its 8-bit grid.
+        agreement, max_abs_error: of the outputs, measured with only this tensor back at 8 bits;
+            None when that was not tried.
+    """
+
+    tensor: str
+    operator: str
+    node: str
+    decibels: float
+    agreement: float | None
+    max_abs_error: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
-    """One precision that was tried."""
+    """One precision that was tried; ``tensors`` were raised to 16 bits."""
 
     precision: str
+    tensors: int
     agreement: float | None
     max_abs_error: float
     gas: int
@@ -70,6 +89,7 @@ class Report:
     samples: int
     outputs: tuple[OutputReport, ...]
     operators: tuple[OperatorReport, ...]
+    raised: tuple[RaisedReport, ...]
     attempts: tuple[Attempt, ...]
     labels: tuple[int | str, ...]
     model_bytes: int
@@ -84,13 +104,29 @@ class Report:
         return next((item.agreement for item in self.outputs if item.agreement is not None), None)
 
     @property
+    def worst_operator(self) -> OperatorReport | None:
+        """The operation that loses most: its error grows most over those before it."""
+        worst, growth, before = None, 0.0, 0.0
+        for row in self.operators:
+            if row.relative_error - before > growth:
+                worst, growth = row, row.relative_error - before
+            before = max(before, row.relative_error)
+        return worst
+
+    @property
     def max_abs_error(self) -> float:
         """Largest error of any output."""
         return max(item.max_abs_error for item in self.outputs)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries, lists, numbers and strings."""
-        return {**asdict(self), "agreement": self.agreement, "max_abs_error": self.max_abs_error}
+        worst = self.worst_operator
+        return {
+            **asdict(self),
+            "agreement": self.agreement,
+            "max_abs_error": self.max_abs_error,
+            "worst_operator": None if worst is None else asdict(worst),
+        }
 
     def to_text(self) -> str:
         """A table for people."""
@@ -111,6 +147,7 @@ class Report:
         if self.labels:
             shown = ", ".join(map(str, self.labels[:12]))
             lines.append(f"labels           {shown}{', ...' if len(self.labels) > 12 else ''}")
+        lines += self._raised_lines()
         if self.operators:
             lines.append(f"{'operator':<24} {'node':<32} {'worst error':>12} {'of range':>9}")
         for row in self.operators:
@@ -118,7 +155,24 @@ class Report:
                 f"{row.operator[:24]:<24} {row.node[:32]:<32} {row.max_abs_error:>12.3g}"
                 f" {row.relative_error:>9.2%}"
             )
+        if self.worst_operator is not None:
+            worst = self.worst_operator
+            lines.append(f"loses most       {worst.operator} {worst.node}")
         return "\n".join(lines)
+
+    def _raised_lines(self) -> list[str]:
+        lines = []
+        for row in self.raised:
+            effect = ""
+            if row.agreement is not None:
+                effect = f"; with 8 bits {row.agreement:.2%} of the labels agree"
+            elif row.max_abs_error is not None:
+                effect = f"; with 8 bits the outputs are off by {row.max_abs_error:.3g}"
+            lines.append(
+                f"16 bits          {row.operator} {row.node}: signal to noise of 8 bits"
+                f" {row.decibels:.0f} dB{effect}"
+            )
+        return lines
 
 
 def quantize_samples(model: IntegerModel, samples: Mapping[str, Array]) -> list[Array]:

@@ -20,7 +20,8 @@ def compare_operators(
     model, names = lower_with_taps(graph, calibration, precision)
     if not names:
         return ()
-    first = {name: values[:INNER_SAMPLES] for name, values in calibration.samples.items()}
+    count = min((len(values) for values in calibration.inner.values()), default=INNER_SAMPLES)
+    first = {name: values[:count] for name, values in calibration.samples.items()}
     got = run_samples(plan_model(model), quantize_samples(model, first))
     origins = {operation.output: operation.origin for operation in graph.operations}
     reports = []
