@@ -1,9 +1,11 @@
 """Pooling, NHWC; window positions outside the image do not count."""
 
+import itertools
+
 import numpy as np
 
-from precompiles.kernels.arrays import S16, S32, S64, Exact, empty_exact
-from precompiles.kernels.jit import kernel
+from precompiles.kernels.arrays import S64, U8, Exact, empty_exact
+from precompiles.kernels.jit import kernel, subroutine
 from precompiles.kernels.requantize import clip_value, requantize_value
 
 
@@ -57,72 +59,133 @@ def average_pool_reference(
     return out
 
 
-@kernel("void(int16[:, :, :, ::1], int64, int64, int64, int64, int64, int64, int16[:, :, :, ::1])")
-def max_pool(
-    x: S16,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    top: int,
-    left: int,
-    out: S16,
-) -> None:
-    """Equal max_pool_reference on each sample; x (B, H, W, C), out (B, OH, OW, C)."""
-    for sample in range(out.shape[0]):
-        for row in range(out.shape[1]):
-            first_row = max(row * stride_h - top, 0)
-            last_row = min(row * stride_h - top + kernel_h, x.shape[1])
-            for column in range(out.shape[2]):
-                first = max(column * stride_w - left, 0)
-                last = min(column * stride_w - left + kernel_w, x.shape[2])
-                best = out[sample, row, column]
-                best[:] = x[sample, first_row, first]
-                for i in range(first_row, last_row):
-                    for j in range(first, last):
-                        source = x[sample, i, j]
-                        for c in range(best.size):
-                            best[c] = max(best[c], source[c])
+BLOCKS = (64, 32, 16)
+"""Bytes of channels that are taken at once."""
+
+X, X_SAMPLE, X_ROW, X_STEP = range(4)
+OUT, OUT_SAMPLE, OUT_ROW, OUT_STEP = range(4, 8)
+ROWS, COLUMNS, HEIGHT, WIDTH = range(8, 12)
+STRIDE_H, TOP, KERNEL_H, STRIDE_W, LEFT, KERNEL_W = range(12, 18)
+BLOCK_TABLE, BLOCK_COUNT, MULTIPLIER = range(18, 21)
+X_FLIP, FLIP, X_ZERO_POINT, SHIFT, ROUNDING, ZERO_POINT, LO, HI = range(21, 29)
+"""Places in the args row: byte offset and distances of samples, rows and pixels of x and of the
+output; windows, size of the image, windows' geometry; block table (s64 rows of lanes, x bytes, out
+bytes, channels) and its rows; multipliers (s32, one a window). An s8 is a u8 xored with 128 on
+reading (X_FLIP) or storing (FLIP); the numbers behind are those of the u8."""
 
 
-@kernel(
-    "void(int16[:, :, :, ::1], int64[:, ::1], int64, int64, int64, int64, int64, int64, int64,"
-    " int64, int64, int64, int64, int32[:, :, :, ::1])"
-)
-def average_pool(
-    x: S16,
-    multiplier: S64,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    top: int,
-    left: int,
-    x_zero_point: int,
-    shift: int,
-    zero_point: int,
-    lo: int,
-    hi: int,
-    out: S32,
+def pool_image(
+    is_average: int, kind: int, store: int, memory: U8, weights: U8, args: S64, batch: int
 ) -> None:
-    """Equal average_pool_reference on each sample; x (B, H, W, C), multiplier (OH, OW)."""
-    half = np.int64(1) << np.int64(shift - 1)
-    sums = np.empty(out.shape[3], np.int64)
-    for sample in range(out.shape[0]):
-        for row in range(out.shape[1]):
-            first_row = max(row * stride_h - top, 0)
-            last_row = min(row * stride_h - top + kernel_h, x.shape[1])
-            for column in range(out.shape[2]):
-                first = max(column * stride_w - left, 0)
-                last = min(column * stride_w - left + kernel_w, x.shape[2])
-                sums[:] = -np.int64(x_zero_point) * (last_row - first_row) * (last - first)
-                for i in range(first_row, last_row):
-                    for j in range(first, last):
-                        source = x[sample, i, j]
-                        for c in range(sums.size):
-                            sums[c] = np.int64(sums[c] + np.int64(source[c]))
-                pixel = out[sample, row, column]
-                m = multiplier[row, column]
-                for c in range(sums.size):
-                    scaled = np.int64((sums[c] * m + half) >> np.int64(shift))
-                    pixel[c] = np.int32(min(max(int(scaled + zero_point), lo), hi))
+    """Maximum, or RQ of the sum, of each window; ``args`` as named above.
+
+    is_average, kind (bytes of an element of x) and store (of the output) are literals. Sums lie in
+    32 bits; the maximum ignores the numbers of the rounding.
+    """
+    given = args.tolist()
+    table = weights[given[BLOCK_TABLE] :][: 32 * given[BLOCK_COUNT]].view(np.int64).reshape(-1, 4)
+    windows = np.ndindex(given[ROWS], given[COLUMNS])
+    multipliers = weights[given[MULTIPLIER] :][: 4 * given[ROWS] * given[COLUMNS]].view(np.int32)
+    stored: type[np.generic] = np.uint8 if store == 1 else np.int16
+    for (row, column), sample in itertools.product(windows, range(batch)):
+        top, left = row * given[STRIDE_H] - given[TOP], column * given[STRIDE_W] - given[LEFT]
+        rows = range(max(top, 0), min(top + given[KERNEL_H], given[HEIGHT]))
+        columns = range(max(left, 0), min(left + given[KERNEL_W], given[WIDTH]))
+        for _, x_first, out_first, count in table.tolist():
+            first = given[X] + sample * given[X_SAMPLE] + x_first
+            taps = []
+            for i, j in itertools.product(rows, columns):
+                start = first + i * given[X_ROW] + j * given[X_STEP]
+                words = memory[start : start + count * kind]
+                words = words ^ given[X_FLIP] if kind == 1 else words.view(np.int16)
+                taps.append(words.astype(np.int64))
+            if is_average:
+                total = np.sum(taps, axis=0) - len(taps) * given[X_ZERO_POINT]
+                m = int(multipliers[row * given[COLUMNS] + column])
+                scaled = (total * m + given[ROUNDING]) >> given[SHIFT]
+                result = np.clip(scaled + given[ZERO_POINT], given[LO], given[HI])
+            else:
+                result = np.max(taps, axis=0)
+            if store == 1:
+                result ^= given[FLIP]
+            target = given[OUT] + sample * given[OUT_SAMPLE] + out_first
+            target += row * given[OUT_ROW] + column * given[OUT_STEP]
+            memory[target : target + count * store].view(stored)[:] = result
+
+
+@kernel
+def max_pool_q8(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Equal max_pool_reference on u8 or s8."""
+    pool_image(0, 1, 1, memory, weights, args, batch)
+
+
+@kernel
+def max_pool_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Equal max_pool_reference on s16."""
+    pool_image(0, 2, 2, memory, weights, args, batch)
+
+
+@kernel
+def average_pool_q8(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Equal average_pool_reference from 8 to 8 bits; 255 * area < 2**31."""
+    pool_image(1, 1, 1, memory, weights, args, batch)
+
+
+@kernel
+def average_pool_q8_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Equal average_pool_reference from 8 bits to s16; 255 * area < 2**31."""
+    pool_image(1, 1, 2, memory, weights, args, batch)
+
+
+@kernel
+def average_pool_s16_q8(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Equal average_pool_reference from s16 to 8 bits; 65535 * area < 2**31."""
+    pool_image(1, 2, 1, memory, weights, args, batch)
+
+
+@kernel
+def average_pool_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Equal average_pool_reference from s16 to s16; 65535 * area < 2**31."""
+    pool_image(1, 2, 2, memory, weights, args, batch)
+
+
+@kernel
+def average_pool_long(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Equal average_pool_reference for windows of any area, one channel at a time.
+
+    Args row as above, then bytes of an element of x and of the output, and the channels.
+    """
+    kind, store, channels = args[HI + 1], args[HI + 2], args[HI + 3]
+    for sample in range(batch):
+        for row in range(args[ROWS]):
+            top = row * args[STRIDE_H] - args[TOP]
+            first_row, last_row = max(top, 0), min(top + args[KERNEL_H], args[HEIGHT])
+            for column in range(args[COLUMNS]):
+                left = column * args[STRIDE_W] - args[LEFT]
+                first, last = max(left, 0), min(left + args[KERNEL_W], args[WIDTH])
+                place = args[MULTIPLIER] + 4 * (row * args[COLUMNS] + column)
+                m = np.int64(weights[place : place + 4].view(np.int32)[0])
+                target = args[OUT] + sample * args[OUT_SAMPLE] + row * args[OUT_ROW]
+                target += column * args[OUT_STEP]
+                for c in range(channels):
+                    total = -np.int64(args[X_ZERO_POINT]) * (last_row - first_row) * (last - first)
+                    for i in range(first_row, last_row):
+                        start = args[X] + sample * args[X_SAMPLE] + i * args[X_ROW] + c * kind
+                        start += first * args[X_STEP]
+                        for _ in range(first, last):
+                            total += element_at(memory, start, kind, args[X_FLIP])
+                            start += args[X_STEP]
+                    scaled = np.int64((total * m + args[ROUNDING]) >> args[SHIFT])
+                    value = min(max(scaled + args[ZERO_POINT], args[LO]), args[HI])
+                    if store == 1:
+                        memory[target + c] = np.uint8(value ^ args[FLIP])
+                    else:
+                        memory[target + 2 * c : target + 2 * c + 2].view(np.int16)[0] = value
+
+
+@subroutine
+def element_at(memory: U8, start: int, kind: int, flip: int) -> int:
+    """A u8, xored with ``flip``, or an s16."""
+    if kind == 1:
+        return int(np.int64(memory[start]) ^ flip)
+    return int(memory[start : start + 2].view(np.int16)[0])

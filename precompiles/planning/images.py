@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from precompiles.kernels import depthwise, image
+from precompiles.kernels import depthwise, image, pool
 from precompiles.kernels.arrays import Array
 from precompiles.model import operators as op
 from precompiles.model.types import DType, IntegerModel
@@ -220,3 +220,73 @@ def _emit_depthwise(
         *(planner.place(table), len(table), planner.place(panels)),
         *(form.flip, form.shift, form.rounding, form.zero_point, form.lo, form.hi),
     )
+
+
+@reads_image.register(op.MaxPool)
+@reads_image.register(op.AveragePool)
+def _(instruction: op.Instruction, model: IntegerModel, value: int) -> bool:
+    return True
+
+
+@writes_image.register(op.MaxPool)
+@writes_image.register(op.AveragePool)
+def _(instruction: op.Instruction, model: IntegerModel) -> bool:
+    return True
+
+
+@plan.register
+def _(instruction: op.MaxPool, planner: Planner) -> None:
+    kind = planner.model.type_of(instruction.x)
+    kernel = pool.max_pool_s16 if kind.dtype is DType.S16 else pool.max_pool_q8
+    flip = 128 if kind.dtype is DType.S8 else 0
+    planner.emit(kernel, *_pool_places(instruction, planner), 0, flip, flip, 0, 1, 0, 0, 0, 0)
+
+
+_AVERAGE = {
+    (1, 1): pool.average_pool_q8,
+    (1, 2): pool.average_pool_q8_s16,
+    (2, 1): pool.average_pool_s16_q8,
+    (2, 2): pool.average_pool_s16,
+}
+
+
+@plan.register
+def _(instruction: op.AveragePool, planner: Planner) -> None:
+    model = planner.model
+    kind, out_kind = model.type_of(instruction.x), model.type_of(instruction.output)
+    x_flip, flip = (128 if item.dtype is DType.S8 else 0 for item in (kind, out_kind))
+    numbers = (
+        *(x_flip, flip, instruction.x_zero_point + x_flip),
+        *(instruction.shift, 1 << (instruction.shift - 1)),
+        *(instruction.zero_point + flip, instruction.lo + flip, instruction.hi + flip),
+    )
+    multiplier = planner.place(planner.constant(instruction.multiplier))
+    places = _pool_places(instruction, planner)
+    area = min(instruction.kernel[0], kind.shape[0]) * min(instruction.kernel[1], kind.shape[1])
+    sizes = kind.dtype.size, out_kind.dtype.size
+    if area * ((1 << 8 * sizes[0]) - 1) < 1 << 31:
+        planner.emit(_AVERAGE[sizes], *places, multiplier, *numbers)
+    else:
+        extra = *sizes, kind.shape[2]
+        planner.emit(pool.average_pool_long, *places, multiplier, *numbers, *extra)
+
+
+def _pool_places(instruction: op.MaxPool | op.AveragePool, planner: Planner) -> list[int | Place]:
+    """Args of a pool up to the block table."""
+    model = planner.model
+    kind, out_kind = model.type_of(instruction.x), model.type_of(instruction.output)
+    (height, width, channels), (rows, columns, _) = kind.shape, out_kind.shape
+    size, stored = kind.dtype.size, out_kind.dtype.size
+    x, out = planner.image(instruction.x), planner.image(instruction.output)
+    table = [
+        (lanes, first * size, first * stored, min(lanes // size, channels))
+        for lanes, first in depthwise.blocks_of(channels, size)
+    ]
+    (down, across), (kernel_h, kernel_w) = instruction.strides, instruction.kernel
+    return [
+        *(x.place, x.sample_bytes, x.row_bytes, channels * size),
+        *(out.place, out.sample_bytes, out.row_bytes, channels * stored),
+        *(rows, columns, height, width),
+        *(down, instruction.pads[0], kernel_h, across, instruction.pads[1], kernel_w),
+        *(planner.place(np.array(table, np.int64)), len(table)),
+    ]
