@@ -8,8 +8,8 @@ from precompiles.kernels.arrays import Exact, empty_exact
 def exponential_reference(octaves: int) -> int:
     """``2**16 * 2**-(octaves / 2**16)``, octaves >= 0: 65,536 at 0, then falling to 0 or 1."""
     fraction = (octaves & 65535) >> 1
-    p = 7767 - (fraction * 1288 >> 15)
-    p = 22705 - (fraction * p >> 15)
+    p = 7591 - (fraction * 1307 >> 15)
+    p = 22670 - (fraction * p >> 15)
     p = 32768 - (fraction * p >> 15)
     return (p << 1) >> min(octaves >> 16, 31)
 

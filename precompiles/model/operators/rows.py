@@ -68,7 +68,7 @@ class Softmax:
     With ``d = max(x) - x`` and ``u = (d * multiplier) >> shift`` (in 2**-16 octaves)::
 
         f = (u & 65535) >> 1;  n = min(u >> 16, 31)
-        p = 7767 - (f * 1288 >> 15);  p = 22705 - (f * p >> 15);  p = 32768 - (f * p >> 15)
+        p = 7591 - (f * 1307 >> 15);  p = 22670 - (f * p >> 15);  p = 32768 - (f * p >> 15)
         e = (p << 1) >> n
         y = (e * ((one << r) // sum(e)) + 2**(r-1)) >> r
 
