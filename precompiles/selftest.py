@@ -1,13 +1,17 @@
 """Start-up self-test: a node whose arithmetic differs must not validate.
 
-The digest covers every operator on fixed models and inputs. It is the same compiled for any CPU,
-without a compiler, and by the reference twins.
+One digest covers every operator on fixed models and inputs, and four whole networks in batches of
+several sizes. It is the same compiled for any CPU, without a compiler, and by the reference twins.
 """
+
+from collections.abc import Iterator
 
 from precompiles.errors import PrecompileFault
 from precompiles.hashing import keccak256
+from precompiles.model.types import IntegerModel
 from precompiles.runner import plan_model, run_plan, run_reference
 from precompiles.selftest_models import sample_input, sample_models
+from precompiles.selftest_networks import network_models
 
 KERNEL_DIGEST = "355dafdb2aeb93d2dd63fd4f61ad34532e80291e6eab004453dd6b4d9bafd6e4"
 """What every honest node computes; change it only with a consensus-breaking release."""
@@ -18,19 +22,33 @@ _SEED = 2024
 def kernel_digest() -> str:
     """Digest of all kernels as this process runs them: 64 hex digits. Compiles what is missing."""
     state = b""
-    for name, model in sample_models():
+    for name, model, batches in _models():
         data, batch = sample_input(model, _SEED)
-        state = _absorb(state, name, run_plan(plan_model(model), data, batch))
+        plan = plan_model(model)
+        state = _absorb(state, name, run_plan(plan, data, batch))
+        for other in batches:
+            size = plan.cost.input_bytes_per_sample
+            again = (data * -(-other // batch))[: other * size]
+            state = _absorb(state, f"{name} {other}", run_plan(plan, again, other))
     return state.hex()
 
 
 def reference_digest() -> str:
     """The same digest by the reference twins alone."""
     state = b""
-    for name, model in sample_models():
+    for name, model, batches in _models():
         data, batch = sample_input(model, _SEED)
-        state = _absorb(state, name, run_reference(model, data, batch))
+        output = run_reference(model, data, batch)
+        state = _absorb(state, name, output)
+        for other in batches:
+            again = (output * -(-other // batch))[: other * len(output) // batch]
+            state = _absorb(state, f"{name} {other}", again)
     return state.hex()
+
+
+def _models() -> Iterator[tuple[str, IntegerModel, tuple[int, ...]]]:
+    yield from ((name, model, ()) for name, model in sample_models())
+    yield from network_models()
 
 
 def self_test() -> None:
