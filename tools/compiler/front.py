@@ -9,7 +9,9 @@ from tools.compiler import (
     onnx_choices,
     onnx_dense,
     onnx_elementwise,
+    onnx_images,
     onnx_ml,
+    onnx_resize,
     onnx_shape,
 )
 from tools.compiler.batch_axis import batch_first
@@ -23,7 +25,9 @@ IMPORTERS: dict[str, Importer] = {
     **onnx_choices.IMPORTERS,
     **onnx_dense.IMPORTERS,
     **onnx_elementwise.IMPORTERS,
+    **onnx_images.IMPORTERS,
     **onnx_ml.IMPORTERS,
+    **onnx_resize.IMPORTERS,
     **onnx_shape.IMPORTERS,
 }
 _FOLDED = frozenset(

@@ -6,8 +6,8 @@ be looked up in an onnxruntime run.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -262,6 +262,9 @@ class FloatGraph:
     batch_axes: Mapping[str, int] = field(default_factory=dict)
 
 
+_Operation = TypeVar("_Operation", bound=Operation)
+
+
 def operands(operation: Operation) -> tuple[str, ...]:
     """Names of the tensors that an operation reads, in order."""
     names: list[str] = []
@@ -271,6 +274,21 @@ def operands(operation: Operation) -> tuple[str, ...]:
         elif item.name == "inputs":
             names.extend(getattr(operation, item.name))
     return tuple(names)
+
+
+def renamed(operation: _Operation, names: Mapping[str, str]) -> _Operation:
+    """The operation with other names for the tensors that it reads."""
+    if not names.keys() & set(operands(operation)):
+        return operation
+    changes: dict[str, Any] = {
+        key: names.get(getattr(operation, key), getattr(operation, key))
+        for key in ("x", "condition", "a", "b")
+        if hasattr(operation, key)
+    }
+    inputs = getattr(operation, "inputs", None)
+    if inputs is not None:
+        changes["inputs"] = tuple(names.get(name, name) for name in inputs)
+    return replace(operation, **changes)
 
 
 def consumers(graph: FloatGraph) -> dict[str, list[Operation]]:

@@ -1,7 +1,7 @@
 """Convolution and pooling, on channels-last images.
 
-u8 activations use ``Conv``, ``MaxPool`` and ``AveragePool``. Wider activations gather each window
-into one row (slices and a concat) and multiply that row by the unrolled weights.
+u8 and s16 activations use ``Conv``, ``MaxPool`` and ``AveragePool``. At ``wide`` each window is
+gathered into one row (slices and a concat), which is multiplied by the unrolled weights.
 """
 
 from dataclasses import replace
@@ -13,7 +13,7 @@ from precompiles.model import operators as op
 from precompiles.model.limits import MAX_CONCAT, MAX_KERNEL, MAX_STRIDE
 from precompiles.model.types import DType, TensorType
 from tools.compiler.graph import Array, Conv, Floats, Pool, Shape
-from tools.compiler.lower_dense import matmul, quantized_weights
+from tools.compiler.lower_dense import matmul, quantized_weights, with_room
 from tools.compiler.lowering import (
     Lowering,
     clamp_codes,
@@ -25,9 +25,10 @@ from tools.compiler.lowering import (
     transpose,
 )
 from tools.compiler.program import Operand
-from tools.compiler.quantize import requantize_multipliers
+from tools.compiler.quantize import Grid, narrow_reach, requantize_multipliers
 
 _MAX_UNROLLED = 1 << 24
+_DIVISION_BITS = 26
 
 
 def _image(state: Lowering, x: Operand) -> Operand:
@@ -56,10 +57,24 @@ def _(operation: Conv, state: Lowering) -> Operand:
             "use smaller windows",
         )
     rank = len(state.shape(operation.x))
-    image = _image(state, state.activation(operation.x))
-    if image.type.dtype is DType.U8:
+    image = _image(state, _convolved(state, operation))
+    if image.type.dtype in (DType.U8, DType.S16):
         return _result(state, _narrow_conv(operation, state, image), rank)
     return _result(state, _wide_conv(operation, state, image), rank)
+
+
+def _convolved(state: Lowering, operation: Conv) -> Operand:
+    """The input as u8, or as s16 with as many bits as the sums leave it, or as s32."""
+    if state.precision == "wide":
+        return state.activation(operation.x)
+    x = state.activation(operation.x, DType.U8, DType.S16)
+    if x.type.dtype is DType.U8:
+        return x
+    flat = np.transpose(operation.weight, (2, 3, 1, 0)).reshape(-1, len(operation.weight))
+    x = with_room(state, x, flat, operation.bias)
+    if narrow_reach(flat, operation.bias, x.scale, x.bound) >= x.bound:
+        return x
+    return to_grid(state, x, Grid(DType.S32, x.scale))
 
 
 def _output_size(
@@ -292,18 +307,30 @@ def _average_pool(operation: Pool, state: Lowering, image: Operand) -> Operand:
 
 
 def _wide_average(operation: Pool, state: Lowering, image: Operand, counts: Array) -> Operand:
-    """Sum of each window, divided by one common area."""
-    if len(set(counts.reshape(-1).tolist())) != 1:
-        raise refuse(
-            operation,
-            "averages border windows of different areas, which wide precision does not have",
-            "use precision int8 or int16, or count_include_pad",
-        )
+    """Sum of each window, divided by its area."""
     rows = _rows_of_windows(operation, state, image, 0)
     area = rows.type.shape[-1]
     kind = TensorType(DType.S64, (*rows.type.shape[:-1], 1))
     ref = state.program.emit(op.ReduceSum, DType.S64, kind.shape, x=rows.ref)
-    scale = rows.scale / int(counts.reshape(-1)[0])
-    total = replace(rows, ref=ref, type=kind, scale=scale, lo=rows.lo * area, hi=rows.hi * area)
+    total = replace(rows, ref=ref, type=kind, lo=rows.lo * area, hi=rows.hi * area)
     flat = reshape(state, total, kind.shape[:-1])
+    if len(set(counts.reshape(-1).tolist())) == 1:
+        flat = replace(flat, scale=rows.scale / int(counts.reshape(-1)[0]))
+    else:
+        flat = _divided_by(state, flat, counts)
     return to_grid(state, flat, state.grid(operation.output))
+
+
+def _divided_by(state: Lowering, total: Operand, counts: Array) -> Operand:
+    """Each position divided by a count of its own: a product with ``2**26 / count``."""
+    factors = ((1 << _DIVISION_BITS) + counts // 2) // counts
+    ref = state.program.emit(
+        op.MulInteger,
+        DType.S64,
+        total.type.shape,
+        a=total.ref,
+        b=state.program.constant(factors[:, :, np.newaxis], DType.S64),
+        shift=_DIVISION_BITS,
+    )
+    largest = max(abs(total.lo), abs(total.hi)) + 1
+    return replace(total, ref=ref, lo=-largest, hi=largest)

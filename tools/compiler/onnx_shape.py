@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from tools.compiler.graph import Concat, Pad, Shape, Slice
+from precompiles.model.limits import MAX_CONCAT
+from tools.compiler.graph import Concat, Shape, Slice
 from tools.compiler.onnx_import import OnnxNode
 from tools.compiler.scope import (
     Importer,
     Scope,
-    constant,
     data,
     integers,
     origin,
@@ -34,7 +32,15 @@ def _transpose(scope: Scope, node: OnnxNode) -> None:
 
 
 def emit_concat(scope: Scope, node: OnnxNode, names: Sequence[str], axis: int, output: str) -> str:
-    """Join tensors along a per-sample axis."""
+    """Join tensors along a per-sample axis, in stages of what one instruction takes."""
+    parts = list(names)
+    while len(parts) > MAX_CONCAT:
+        groups = [parts[i : i + MAX_CONCAT] for i in range(0, len(parts), MAX_CONCAT)]
+        parts = [
+            emit_concat(scope, node, group, axis, scope.fresh(node)) if len(group) > 1 else group[0]
+            for group in groups
+        ]
+    names = parts
     shape = list(scope.shapes[names[0]])
     shape[axis] = sum(scope.shapes[name][axis] for name in names)
     operation = Concat(origin=origin(node), output=output, inputs=tuple(names), axis=axis)
@@ -72,17 +78,25 @@ def _slice(scope: Scope, node: OnnxNode) -> None:
     axes = integers(scope, node, "axes", 3) or tuple(range(len(starts)))
     steps = integers(scope, node, "steps", 4) or (1,) * len(starts)
     ranges: dict[int, tuple[int, int, int]] = {}
+    reversed_axes: list[tuple[int, list[int]]] = []
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         if axis == 0 and start == 0 and end >= scope.batch and step == 1:
             continue
         position = sample_axis(node, axis, len(shape) + 1)
-        if step < 1:
-            reject(node, f"has step {step}", "use a positive step")
         selected = range(*slice(start, end, step).indices(shape[position]))
         if not selected:
             reject(node, f"selects nothing on axis {axis}", "remove the empty branch")
-        ranges[position] = (selected.start, len(selected), step)
-    emit_slice(scope, node, x, ranges, node.outputs[0])
+        if step < 0:
+            reversed_axes.append((position, list(selected)))
+        else:
+            ranges[position] = (selected.start, len(selected), step)
+    if not reversed_axes:
+        emit_slice(scope, node, x, ranges, node.outputs[0])
+        return
+    name = emit_slice(scope, node, x, ranges, scope.fresh(node)) if ranges else x
+    for position, indices in reversed_axes:
+        name = emit_select(scope, node, name, position, indices, scope.fresh(node))
+    scope.alias(node.outputs[0], name)
 
 
 def _split(scope: Scope, node: OnnxNode) -> None:
@@ -141,34 +155,6 @@ def _feature_extractor(scope: Scope, node: OnnxNode) -> None:
     _select(scope, node, x, len(scope.shapes[x]) - 1, [int(item) for item in indices.reshape(-1)])
 
 
-def _pad(scope: Scope, node: OnnxNode) -> None:
-    x = data(scope, node)
-    mode = node.attributes.get("mode", b"constant").decode()
-    if mode != "constant":
-        reject(node, f"pads in mode {mode!r}", "use constant padding")
-    given = integers(scope, node, "pads", 1) or ()
-    fill = constant(scope, node, 2, "value")
-    value = float(node.attributes.get("value", 0.0)) if fill is None else float(fill.reshape(-1)[0])
-    rank = len(scope.shapes[x]) + 1
-    axes = integers(scope, node, "axes", 3) or tuple(range(rank))
-    before, after = [0] * rank, [0] * rank
-    for axis, low, high in zip(axes, given[: len(axes)], given[len(axes) :], strict=True):
-        before[axis], after[axis] = low, high
-    if before[0] or after[0] or min(*before, *after) < 0:
-        reject(node, f"has pads {given}", "pad data axes by zero or more")
-    shape = scope.shapes[x]
-    padded = tuple(b + d + a for b, d, a in zip(before[1:], shape, after[1:], strict=True))
-    operation = Pad(
-        origin=origin(node),
-        output=node.outputs[0],
-        x=x,
-        before=tuple(before[1:]),
-        after=tuple(after[1:]),
-        value=value,
-    )
-    scope.emit(operation, padded)
-
-
 def _join_features(scope: Scope, node: OnnxNode) -> None:
     """FeatureVectorizer: columns side by side."""
     names = [data(scope, node, index) for index in range(len(node.inputs))]
@@ -183,7 +169,6 @@ IMPORTERS: dict[str, Importer] = {
     "Concat": _concat,
     "Flatten": _reshape,
     "Gather": _gather,
-    "Pad": _pad,
     "Reshape": _reshape,
     "Slice": _slice,
     "Split": _split,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from tools.compiler.graph import (
     Transpose,
     consumers,
     live_operations,
-    operands,
+    renamed,
 )
 from tools.compiler.passes_function import fuse_functions
 
@@ -219,7 +219,7 @@ def merge_moves(graph: FloatGraph) -> FloatGraph:
     made: dict[str, Operation] = {}
     names: dict[str, str] = {}
     for operation in graph.operations:
-        current = _renamed(operation, names)
+        current = renamed(operation, names)
         if isinstance(current, Reshape):
             before = made.get(current.x)
             if isinstance(before, Reshape):
@@ -238,17 +238,3 @@ def merge_moves(graph: FloatGraph) -> FloatGraph:
         made[current.output] = current
     outputs = tuple(names.get(name, name) for name in graph.outputs)
     return replace(graph, operations=tuple(made.values()), outputs=outputs)
-
-
-def _renamed(operation: _Operation, names: Mapping[str, str]) -> _Operation:
-    if not names.keys() & set(operands(operation)):
-        return operation
-    changes: dict[str, Any] = {
-        key: names.get(getattr(operation, key), getattr(operation, key))
-        for key in ("x", "condition", "a", "b")
-        if hasattr(operation, key)
-    }
-    inputs = getattr(operation, "inputs", None)
-    if inputs is not None:
-        changes["inputs"] = tuple(names.get(name, name) for name in inputs)
-    return replace(operation, **changes)

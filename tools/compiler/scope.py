@@ -6,12 +6,21 @@ shapes are static; so Shape/Gather/Concat/Range/ConstantOfShape chains vanish he
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
 from tools.compiler.errors import CompileError
-from tools.compiler.graph import Array, GraphInput, Operation, Reshape, Shape, Transpose
+from tools.compiler.graph import (
+    Array,
+    GraphInput,
+    Operation,
+    Reshape,
+    Shape,
+    Transpose,
+    renamed,
+)
 from tools.compiler.onnx_import import OnnxModel, OnnxNode
 from tools.compiler.oracle import Oracle
 from tools.compiler.quantize import Grid
@@ -53,9 +62,28 @@ class Scope:
         return name
 
     def alias(self, output: str, name: str) -> None:
-        """``output`` is the same tensor as ``name``."""
-        if output != name:
-            self._aliases[output] = self.resolve(name)
+        """``output`` is the same tensor as ``name``.
+
+        A tensor that ONNX does not know takes the name that ONNX has for it, so that it can be
+        looked up in onnxruntime.
+        """
+        resolved = self.resolve(name)
+        if output == resolved:
+            return
+        if "#" in resolved and resolved in self.shapes and output not in self.shapes:
+            self._rename(resolved, output)
+            output, resolved = resolved, output
+        self._aliases[output] = resolved
+
+    def _rename(self, old: str, new: str) -> None:
+        """Give the tensor of a recent operation another name."""
+        for index in range(len(self.operations) - 1, -1, -1):
+            operation = self.operations[index]
+            if operation.output == old:
+                self.operations[index] = replace(operation, output=new)
+                break
+            self.operations[index] = renamed(operation, {old: new})
+        self.shapes[new] = self.shapes.pop(old)
 
     def dtype(self, name: str) -> "np.dtype[Any]":
         """Element type that onnxruntime gives the tensor."""

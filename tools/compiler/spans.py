@@ -23,7 +23,6 @@ from tools.compiler.graph import (
     Transpose,
     operands,
 )
-
 from tools.compiler.graph_choices import Compare, Constant, Expand, Extreme, Negate, Select
 
 _POINTS = 257
@@ -76,10 +75,19 @@ class Statistics:
 
 
 def derive_ranges(graph: FloatGraph, ranges: dict[str, Range]) -> None:
-    """Add ranges of the compiler's own tensors: from a mere move of them, else by intervals."""
+    """Add ranges of the compiler's own tensors: from a mere move of them, else by intervals.
+
+    A tensor of which only slices are seen has the range of these: the rest is cut away.
+    """
+    cut: set[str] = set()
     for operation in reversed(graph.operations):
-        if isinstance(operation, Reshape | Transpose) and operation.output in ranges:
-            ranges.setdefault(operation.x, ranges[operation.output])
+        if not isinstance(operation, Reshape | Transpose | Slice) or operation.output not in ranges:
+            continue
+        if isinstance(operation, Slice) and (operation.x not in ranges or operation.x in cut):
+            cut.add(operation.x)
+            seen = ranges.get(operation.x, ranges[operation.output])
+            ranges[operation.x] = seen.joined(ranges[operation.output])
+        ranges.setdefault(operation.x, ranges[operation.output])
     _tie(graph, ranges)
     constants = {
         operation.output: operation.value
@@ -128,7 +136,9 @@ def _image(operation: Operation, found: list[Range]) -> Range | None:
         joined = joined.joined(item)
     if isinstance(operation, Compare):
         return Range(0.0, 1.0)
-    if isinstance(operation, Reshape | Transpose | Slice | Concat | Reduce | Pool | Expand | Extreme):
+    if isinstance(
+        operation, Reshape | Transpose | Slice | Concat | Reduce | Pool | Expand | Extreme
+    ):
         return joined
     if isinstance(operation, Pad):
         return joined.joined(Range(operation.value, operation.value))
