@@ -7,9 +7,10 @@ import operator
 
 import numpy as np
 
-from precompiles.kernels.arrays import S8, S16, S32, S64, U8, Exact, empty_exact
+from precompiles.kernels.arrays import S32, S64, U8, Exact, empty_exact
 from precompiles.kernels.jit import kernel
 from precompiles.kernels.requantize import clip_value, requantize_value
+from precompiles.kernels.tile import multiply_windows
 
 
 def gemm_reference(
@@ -41,87 +42,6 @@ def linear_integer_reference(x: Exact, weight: Exact, bias: Exact) -> Exact:
     return out
 
 
-@kernel(
-    "void(uint8[:, ::1], int8[:, ::1], int32[::1], int32[::1], int64, int64, int64, int64,"
-    " int32[:, ::1])"
-)
-def gemm_u8(
-    x: U8,
-    weight: S8,
-    bias: S32,
-    multiplier: S32,
-    shift: int,
-    zero_point: int,
-    lo: int,
-    hi: int,
-    out: S32,
-) -> None:
-    """Equal gemm_reference; x (M, K), weight (K, N), out (M, N). A product fits int16."""
-    half = np.int64(1) << np.int64(shift - 1)
-    depth = x.shape[1]
-    for m in range(x.shape[0]):
-        row = x[m]
-        sums = out[m]
-        sums[:] = bias
-        k = 0
-        while k + 4 <= depth:
-            x0 = np.int16(row[k])
-            x1 = np.int16(row[k + 1])
-            x2 = np.int16(row[k + 2])
-            x3 = np.int16(row[k + 3])
-            w0 = weight[k]
-            w1 = weight[k + 1]
-            w2 = weight[k + 2]
-            w3 = weight[k + 3]
-            for n in range(sums.size):
-                p0 = np.int32(np.int16(x0 * np.int16(w0[n])))
-                p1 = np.int32(np.int16(x1 * np.int16(w1[n])))
-                p2 = np.int32(np.int16(x2 * np.int16(w2[n])))
-                p3 = np.int32(np.int16(x3 * np.int16(w3[n])))
-                sums[n] = np.int32(sums[n] + np.int32(np.int32(p0 + p1) + np.int32(p2 + p3)))
-            k += 4
-        while k < depth:
-            x0 = np.int16(row[k])
-            w0 = weight[k]
-            for n in range(sums.size):
-                sums[n] = np.int32(sums[n] + np.int32(np.int16(x0 * np.int16(w0[n]))))
-            k += 1
-        for n in range(sums.size):
-            scaled = np.int64((np.int64(sums[n]) * np.int64(multiplier[n]) + half) >> shift)
-            sums[n] = np.int32(min(max(int(scaled + zero_point), lo), hi))
-
-
-@kernel(
-    "void(int16[:, ::1], int8[:, ::1], int32[::1], int32[::1], int64, int64, int64, int64,"
-    " int32[:, ::1])"
-)
-def gemm_s16(
-    x: S16,
-    weight: S8,
-    bias: S32,
-    multiplier: S32,
-    shift: int,
-    zero_point: int,
-    lo: int,
-    hi: int,
-    out: S32,
-) -> None:
-    """Equal gemm_reference; x (M, K), weight (K, N), out (M, N)."""
-    half = np.int64(1) << np.int64(shift - 1)
-    for m in range(x.shape[0]):
-        row = x[m]
-        sums = out[m]
-        sums[:] = bias
-        for k in range(row.size):
-            value = np.int32(row[k])
-            weights = weight[k]
-            for n in range(sums.size):
-                sums[n] = np.int32(sums[n] + np.int32(value * np.int32(weights[n])))
-        for n in range(sums.size):
-            scaled = np.int64((np.int64(sums[n]) * np.int64(multiplier[n]) + half) >> shift)
-            sums[n] = np.int32(min(max(int(scaled + zero_point), lo), hi))
-
-
 @kernel("void(int64[:, ::1], int32[:, ::1], int64[::1], int64[:, ::1])")
 def linear_integer(x: S64, weight: S32, bias: S64, out: S64) -> None:
     """Equal linear_integer_reference; x (M, K), weight (K, N), out (M, N)."""
@@ -134,3 +54,82 @@ def linear_integer(x: S64, weight: S32, bias: S64, out: S64) -> None:
             weights = weight[k]
             for n in range(sums.size):
                 sums[n] = np.int64(sums[n] + np.int64(value * np.int64(weights[n])))
+
+
+@kernel
+def product_u8_q8(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """u8 to 8 bits."""
+    multiply_windows(1, 1, 0, 1, 1, memory, weights, args, batch)
+
+
+@kernel
+def product_u8_q8_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """u8 to 8 bits, any shift."""
+    multiply_windows(1, 1, 1, 1, 1, memory, weights, args, batch)
+
+
+@kernel
+def product_u8_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """u8 to s16."""
+    multiply_windows(1, 1, 0, 2, 1, memory, weights, args, batch)
+
+
+@kernel
+def product_u8_s16_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """u8 to s16, any shift."""
+    multiply_windows(1, 1, 1, 2, 1, memory, weights, args, batch)
+
+
+@kernel
+def product_u8_s32(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """u8 to s32, any shift."""
+    multiply_windows(1, 1, 1, 4, 1, memory, weights, args, batch)
+
+
+@kernel
+def product_s16_q8(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """s16 to 8 bits."""
+    multiply_windows(2, 1, 0, 1, 1, memory, weights, args, batch)
+
+
+@kernel
+def product_s16_q8_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """s16 to 8 bits, any shift."""
+    multiply_windows(2, 1, 1, 1, 1, memory, weights, args, batch)
+
+
+@kernel
+def product_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """s16 to s16."""
+    multiply_windows(2, 1, 0, 2, 1, memory, weights, args, batch)
+
+
+@kernel
+def product_s16_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """s16 to s16, any shift."""
+    multiply_windows(2, 1, 1, 2, 1, memory, weights, args, batch)
+
+
+@kernel
+def product_s16_s32(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """s16 to s32, any shift."""
+    multiply_windows(2, 1, 1, 4, 1, memory, weights, args, batch)
+
+
+PRODUCTS = {
+    (1, 1, False): product_u8_q8,
+    (1, 1, True): product_u8_q8_wide,
+    (1, 2, False): product_u8_s16,
+    (1, 2, True): product_u8_s16_wide,
+    (1, 4, True): product_u8_s32,
+    (2, 1, False): product_s16_q8,
+    (2, 1, True): product_s16_q8_wide,
+    (2, 2, False): product_s16,
+    (2, 2, True): product_s16_wide,
+    (2, 4, True): product_s16_s32,
+}
+"""Kernel by bytes of x and of the output and by the rounding form, always wide for four bytes.
+
+Windows of x (Gemm's rows, a convolution's pixels) times constant s8 weights: ``multiply_windows``
+says what their args are; every sum fits int32, ``|sum| * multiplier < 2**62``.
+"""

@@ -1,0 +1,453 @@
+"""The machine form of ``tile.multiply_windows``: a register tile and the loops around it.
+
+A tile takes a few windows times the channels of one panel (or of a part of it, where vectors are
+shorter than its 16 lanes) through all groups with the sums in registers, then rescales, packs and
+stores them there. The last tile overlaps the one before it and stores the same integers again.
+Heights are chosen by the registers of the CPU; every choice gives the same integers.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+from precompiles.kernels import tile
+from precompiles.kernels.llvm_lanes import (
+    I8,
+    I16,
+    I32,
+    I64,
+    bounded,
+    bytes_of,
+    counted,
+    dot,
+    fitted,
+    load,
+    packed,
+    scale_narrow,
+    scale_wide,
+    splat,
+    store,
+    store_first,
+    vector,
+)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Where a tile stands: first bytes of a window and its output, column, row."""
+
+    x: Any
+    out: Any
+    column: Any
+    row: Any
+
+    @property
+    def values(self) -> list[Any]:
+        """In the order of the fields."""
+        return [self.x, self.out, self.column, self.row]
+
+
+@dataclass
+class Sweep:
+    """One call while its code is written; the run-time values are int64."""
+
+    b: Any
+    features: str
+    size: int
+    term: int
+    wide: int
+    stored: int
+    shared: int
+    memory: Any
+    weights: Any
+    args: Any
+
+    def __post_init__(self) -> None:
+        self.given = [load(self.b, self.b.gep(self.args, [I64(8 * i)]), I64) for i in range(24)]
+        self.lanes = 16 if "+avx512bw" in self.features else 8 if "+avx2" in self.features else 4
+        registers = 32 if self.lanes == 16 or "+neon" in self.features else 16
+        tall = {4: (4, 1), 2: (8, 3, 1), 1: (8, 3, 1)}
+        self.heights = tall if registers == 32 else {4: (3, 1), 2: (6, 2, 1), 1: (8, 3, 1)}
+        self.panel = self.out_first = self.channels = I64(0)
+        self.vectors, self.part = 0, I64(0)
+
+    def write(self, batch: Any) -> None:
+        """All samples, all panels, each by the code of its width."""
+        b, given = self.b, self.given
+        samples = b.mul(batch, given[tile.SAMPLES])
+        per_sample = b.mul(given[tile.ROWS], given[tile.COLUMNS])
+        x, out = (b.gep(self.memory, [given[place]]) for place in (tile.X, tile.OUT))
+        if self.shared:
+            self.write_panels(x, out, self.weights, b.mul(samples, per_sample))
+            return
+        with counted(b, samples, []) as sample:
+            steps = (tile.X_SAMPLE, tile.OUT_SAMPLE, tile.PANEL_SAMPLE)
+            moved = [b.mul(sample.index, given[step]) for step in steps]
+            places = [b.gep(at, [by]) for at, by in zip((x, out, self.memory), moved, strict=True)]
+            self.write_panels(*places, per_sample)
+
+    def write_panels(self, x: Any, out: Any, panels: Any, windows: Any) -> None:
+        """All panels over ``windows`` windows from ``x``."""
+        b, given = self.b, self.given
+        table = b.gep(self.weights, [given[tile.PANEL_TABLE]])
+        with counted(b, given[tile.PANEL_COUNT], []) as panel:
+            row = b.gep(table, [b.mul(panel.index, I64(8 * tile.PANEL_WORDS))])
+            vectors, self.channels, x_first, out_first, place = (
+                load(b, b.gep(row, [I64(8 * i)]), I64) for i in range(tile.PANEL_WORDS)
+            )
+            self.panel = b.gep(panels, [b.add(given[tile.PANELS], place)])
+            places = b.gep(x, [x_first]), b.gep(out, [out_first])
+            for count, heights in self.heights.items():
+                self.vectors = count
+                with b.if_then(b.icmp_signed("==", vectors, I64(count))):
+                    parts = I64(tile.LANES // self.lanes)
+                    with counted(b, parts, []) as part:
+                        self.part = part.index if self.lanes < tile.LANES else I64(0)
+                        self.write_windows(*places, windows, heights)
+
+    def write_windows(self, x: Any, out: Any, windows: Any, heights: tuple[int, ...]) -> None:
+        """All windows by the tallest tile that they fill."""
+        b, (height, *lower) = self.b, heights
+        if not lower:
+            self.write_tiles(x, out, windows, height)
+            return
+        with b.if_else(b.icmp_signed(">=", windows, I64(height))) as (fits, rest):
+            with fits:
+                self.write_tiles(x, out, windows, height)
+            with rest:
+                self.write_windows(x, out, windows, tuple(lower))
+
+    def write_tiles(self, x: Any, out: Any, windows: Any, height: int) -> None:
+        """Tiles of ``height`` windows, the last one ending with the last window."""
+        b = self.b
+        count = b.sdiv(b.add(windows, I64(height - 1)), I64(height))
+        first = Walk(x, out, I64(0), I64(0))
+        last = b.sub(windows, I64(height))
+        if height > 1:
+            end = self.walked(x, out, last)
+            is_ragged = b.icmp_signed("!=", b.srem(windows, I64(height)), I64(0))
+            ragged = b.select(is_ragged, b.sub(count, I64(1)), I64(-1))
+        with counted(b, count, first.values) as loop:
+            at = Walk(*loop.carried)
+            if height > 1:
+                is_end = b.icmp_signed("==", loop.index, ragged)
+                pairs = zip(end.values, at.values, strict=True)
+                at = Walk(*(b.select(is_end, *pair) for pair in pairs))
+            at = self.wrapped(at)
+            rows, outs, at = self.taken(at, height)
+            loop.passed = at.values
+            self.write_tile(rows, outs)
+
+    def walked(self, x: Any, out: Any, window: Any) -> Walk:
+        """The place of a window by its number."""
+        b, given = self.b, self.given
+        columns, rows = given[tile.COLUMNS], given[tile.ROWS]
+        line = b.sdiv(window, columns)
+        sample = b.sdiv(line, rows)
+        column, row = b.sub(window, b.mul(line, columns)), b.sub(line, b.mul(sample, rows))
+        steps = [
+            [b.mul(count, given[step + i]) for i, count in ((1, sample), (2, row), (3, column))]
+            for step in (tile.X, tile.OUT)
+        ]
+        places = [
+            b.gep(start, [b.add(b.add(*step[:2]), step[2])])
+            for start, step in zip((x, out), steps, strict=True)
+        ]
+        return Walk(*places, column, row)
+
+    def wrapped(self, at: Walk) -> Walk:
+        """The same place, from behind the end of a row to the start of the next."""
+        b, given = self.b, self.given
+        columns, rows = given[tile.COLUMNS], given[tile.ROWS]
+        row_ends = b.icmp_signed("==", at.column, columns)
+        row = b.select(row_ends, b.add(at.row, I64(1)), at.row)
+        sample_ends = b.icmp_signed("==", row, rows)
+        places = []
+        for start, step in ((at.x, tile.X), (at.out, tile.OUT)):
+            back = b.sub(given[step + 2], b.mul(columns, given[step + 3]))
+            by = b.select(row_ends, back, I64(0))
+            back = b.sub(given[step + 1], b.mul(rows, given[step + 2]))
+            places.append(b.gep(start, [b.add(by, b.select(sample_ends, back, I64(0)))]))
+        column = b.select(row_ends, I64(0), at.column)
+        return Walk(*places, column, b.select(sample_ends, I64(0), row))
+
+    def next(self, at: Walk, count: int) -> Walk:
+        """``count`` windows further in one row."""
+        b = self.b
+        steps = (self.given[tile.X_STEP], self.given[tile.OUT_STEP])
+        x, out = (
+            b.gep(start, [b.mul(step, I64(count))])
+            for start, step in zip((at.x, at.out), steps, strict=True)
+        )
+        return replace(at, x=x, out=out, column=b.add(at.column, I64(count)))
+
+    def taken(self, at: Walk, height: int) -> tuple[list[Any], list[Any], Walk]:
+        """Places of the next ``height`` windows and outputs, and where the walk stands then."""
+        b = self.b
+        if height == 1:
+            return [at.x], [at.out], self.next(at, 1)
+        ends: list[tuple[Any, list[Any]]] = []
+        after = self.next(at, height)
+        is_straight = b.icmp_signed("<=", after.column, self.given[tile.COLUMNS])
+        with b.if_else(is_straight) as (straight, bent):
+            with straight:
+                walks = [self.next(at, index) for index in range(height)]
+                last = self.next(walks[-1], 1)
+                ends.append((b.block, self.merged(walks, last)))
+            with bent:
+                walks = [at]
+                for _ in range(height - 1):
+                    walks.append(self.wrapped(self.next(walks[-1], 1)))
+                last = self.next(walks[-1], 1)
+                ends.append((b.block, self.merged(walks, last)))
+        merged = []
+        for pair in zip(ends[0][1], ends[1][1], strict=True):
+            phi = b.phi(pair[0].type)
+            for (block, _), value in zip(ends, pair, strict=True):
+                phi.add_incoming(value, block)
+            merged.append(phi)
+        return merged[:height], merged[height : 2 * height], Walk(*merged[2 * height :])
+
+    def merged(self, walks: list[Walk], last: Walk) -> list[Any]:
+        """What two ways of walking must agree on."""
+        return [walk.x for walk in walks] + [walk.out for walk in walks] + last.values
+
+    @property
+    def sums(self) -> Any:
+        """Type of a vector of sums."""
+        return vector(I32, self.lanes)
+
+    def constants(self, index: int) -> list[Any]:
+        """Bias (0) or multipliers (1) of the part, a vector for each vector of the panel."""
+        b = self.b
+        start = b.gep(self.panel, [b.mul(self.part, I64(4 * self.lanes))])
+        first = index * self.vectors
+        places = [b.gep(start, [I64(64 * (first + v))]) for v in range(self.vectors)]
+        return [load(b, place, self.sums) for place in places]
+
+    def write_tile(self, rows: list[Any], outs: list[Any]) -> None:
+        """Sum, rescale and store one tile."""
+        multiplier = self.constants(1)
+        sums = self.summed(rows)
+        for number, out in enumerate(outs):
+            total = sums[number * self.vectors : (number + 1) * self.vectors]
+            scaled = [self.scaled(*pair) for pair in zip(total, multiplier, strict=True)]
+            self.finish(scaled, out)
+
+    def summed(self, rows: list[Any]) -> list[Any]:
+        """Bias plus all groups, vector by vector, window by window."""
+        b, given = self.b, self.given
+        groups, unroll = given[tile.GROUPS], self.unroll(len(rows))
+        zero = ir.Constant(self.sums, None)
+        sums = self.constants(0) * len(rows) + [zero] * (len(rows) * self.vectors * (unroll - 1))
+        stride = self.vectors * self.lanes_bytes(tile.LANES)
+        offset = b.mul(self.part, I64(self.lanes_bytes(self.lanes)))
+        start = b.gep(self.panel, [b.add(offset, I64(128 * self.vectors))])
+        table = b.gep(self.weights, [given[tile.SEGMENT_TABLE]])
+        bulk = b.sdiv(groups, I64(unroll)) if unroll > 1 else groups
+        with counted(b, given[tile.SEGMENTS], [start, *sums]) as segment:
+            place, sums = segment.carried[0], segment.carried[1:]
+            by = load(b, b.gep(table, [b.mul(segment.index, I64(8))]), I64)
+            starts = [b.gep(row, [by]) for row in rows]
+            with checked(b, I64(0), bulk, sums) as loop:
+                first = b.mul(loop.index, I64(unroll))
+                loop.passed = self.added(loop.carried, starts, place, first, stride, unroll)
+            sums = loop.carried
+            if unroll > 1:
+                with checked(b, b.mul(bulk, I64(unroll)), groups, sums) as loop:
+                    loop.passed = self.added(loop.carried, starts, place, loop.index, stride, 1)
+                sums = loop.carried
+            segment.passed = [b.gep(place, [b.mul(groups, I64(stride))]), *sums]
+        sums = segment.passed[1:]
+        each = len(rows) * self.vectors
+        totals = sums[:each]
+        for index in range(1, unroll):
+            totals = [b.add(*p) for p in zip(totals, sums[index * each :][:each], strict=True)]
+        return totals
+
+    def unroll(self, height: int) -> int:
+        """Groups at once, each with sums of its own, so that no addition waits for another."""
+        return max(8 // (height * self.vectors), 1)
+
+    def lanes_bytes(self, lanes: int) -> int:
+        """Bytes of a group's weights for ``lanes`` channels."""
+        return lanes * 4 // self.size * self.term
+
+    def added(
+        self, sums: list[Any], rows: list[Any], place: Any, group: Any, stride: int, unroll: int
+    ) -> list[Any]:
+        """Sums with ``unroll`` more groups, the first being ``group``."""
+        b, result = self.b, list(sums)
+        panel = b.gep(place, [b.mul(group, I64(stride))])
+        x_first = b.mul(group, I64(4))
+        for index in range(unroll):
+            terms = [self.terms(panel, stride * index, v) for v in range(self.vectors)]
+            for number, row in enumerate(rows):
+                source = b.gep(row, [b.add(x_first, I64(4 * index))])
+                spread = splat(b, load(b, source, I32), self.lanes)
+                x = b.bitcast(spread, vector(I8, 4 * self.lanes))
+                for v, w in enumerate(terms):
+                    slot = (index * len(rows) + number) * self.vectors + v
+                    result[slot] = dot(b, self.features, 4 // self.size, result[slot], x, w)
+        return result
+
+    def terms(self, panel: Any, first: int, number: int) -> Any:
+        """Weights of one vector for one group, as bytes or words."""
+        b = self.b
+        place = b.gep(panel, [I64(first + number * self.lanes_bytes(tile.LANES))])
+        if self.size == self.term:
+            return load(b, place, vector(I8, 4 * self.lanes))
+        words = b.sext(load(b, place, vector(I8, 2 * self.lanes)), vector(I16, 2 * self.lanes))
+        return b.bitcast(words, vector(I8, 4 * self.lanes))
+
+    def scaled(self, total: Any, multiplier: Any) -> Any:
+        """RQ in 32-bit lanes; the wide form is clipped already."""
+        b, given = self.b, self.given
+        rounding, shift = given[tile.ROUNDING], given[tile.SHIFT]
+        if self.wide:
+            ends = [given[tile.LO], given[tile.HI]]
+            zero_point = given[tile.ZERO_POINT]
+            return scale_wide(b, total, multiplier, rounding, shift, zero_point, ends)
+        values = [splat(b, b.trunc(value, I32), self.lanes) for value in (rounding, shift)]
+        return scale_narrow(b, total, multiplier, *values)
+
+    def finish(self, scaled: list[Any], out: Any) -> None:
+        """Pack, clip and store the channels of one window."""
+        b, features = self.b, self.features
+        if self.stored < 4 and self.vectors > 1:
+            pairs = zip(scaled[::2], scaled[1::2], strict=True)
+            scaled = [packed(b, features, x, y, True) for x, y in pairs]
+            if self.stored == 1 and self.vectors == 4:
+                scaled = [packed(b, features, scaled[0], scaled[1], False)]
+        element = ir.IntType(8 * self.stored)
+        for number, values in enumerate(scaled):
+            values = self.clipped(values)
+            count = values.type.count
+            if values.type.element.width > element.width:
+                values = b.trunc(values, vector(element, count))
+            if self.stored == 1:
+                flip = b.trunc(self.given[tile.FLIP], I8)
+                values = b.xor(values, splat(b, flip, count))
+            first = number * tile.LANES * self.vectors // len(scaled)
+            offset = b.add(b.mul(self.part, I64(count)), I64(first))
+            place = b.gep(out, [b.mul(offset, I64(self.stored))])
+            if self.vectors > 1:
+                store(b, values, place)
+            else:
+                self.store_some(values, place)
+
+    def store_some(self, values: Any, place: Any) -> None:
+        """Store the channels that exist."""
+        b = self.b
+        left = b.sub(self.channels, b.mul(self.part, I64(self.lanes)))
+        with b.if_else(b.icmp_signed(">=", left, I64(self.lanes))) as (whole, some):
+            with whole:
+                store(b, values, place)
+            with some:
+                store_first(b, values, place, left)
+
+    def clipped(self, values: Any) -> Any:
+        """``[lo, hi]`` in the element's width, unsigned for bytes."""
+        b, kind = self.b, values.type
+        if self.wide and kind.element.width == 32:
+            return values
+        ends = (self.given[tile.LO], self.given[tile.HI])
+        lo, hi = (splat(b, fitted(b, end, kind.element), kind.count) for end in ends)
+        if kind.element.width > 8:
+            return bounded(b, values, lo, hi)
+        values = b.select(b.icmp_unsigned(">", values, lo), values, lo)
+        return b.select(b.icmp_unsigned("<", values, hi), values, hi)
+
+
+@dataclass
+class Checked:
+    """A loop that may run no times; ``carried`` holds the values before each turn and after it."""
+
+    index: Any
+    carried: list[Any]
+    passed: list[Any]
+
+
+@contextmanager
+def checked(b: Any, first: Any, end: Any, carried: list[Any]) -> Iterator[Checked]:
+    """While from ``first`` to ``end``."""
+    before = b.block
+    head, body, after = (b.function.append_basic_block(name) for name in ("head", "turn", "done"))
+    b.branch(head)
+    b.position_at_end(head)
+    index = b.phi(I64)
+    index.add_incoming(first, before)
+    phis = [b.phi(value.type) for value in carried]
+    for phi, value in zip(phis, carried, strict=True):
+        phi.add_incoming(value, before)
+    b.cbranch(b.icmp_signed("<", index, end), body, after)
+    b.position_at_end(body)
+    loop = Checked(index, list(phis), list(phis))
+    yield loop
+    index.add_incoming(b.add(index, I64(1)), b.block)
+    for phi, value in zip(phis, loop.passed, strict=True):
+        phi.add_incoming(value, b.block)
+    b.branch(head)
+    b.position_at_end(after)
+    loop.carried = list(phis)
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def emit_windows(
+    typing: Any,
+    size: Any,
+    term: Any,
+    wide: Any,
+    stored: Any,
+    shared: Any,
+    memory: Any,
+    weights: Any,
+    args: Any,
+    batch: Any,
+) -> tuple[Any, Callable[..., Any]]:
+    """``multiply_windows`` for its literals."""
+    literals = (size, term, wide, stored, shared)
+    sizes = [item.literal_value for item in literals]
+    arrays = (memory, weights, args)
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        _, _, features = context.codegen().magic_tuple()
+        pairs = zip(arrays, values[5:8], strict=True)
+        addresses = [bytes_of(context, builder, *pair) for pair in pairs]
+        Sweep(builder, features or "", *sizes, *addresses).write(values[8])
+        return context.get_dummy_value()
+
+    return types.void(*literals, *arrays, types.int64), emit
+
+
+@overload(tile.multiply_windows, prefer_literal=True)  # type: ignore[untyped-decorator]
+def _multiply_windows(
+    size: Any,
+    term: Any,
+    wide: Any,
+    stored: Any,
+    shared: Any,
+    memory: Any,
+    weights: Any,
+    args: Any,
+    batch: Any,
+) -> Any:
+    def call(
+        size: Any,
+        term: Any,
+        wide: Any,
+        stored: Any,
+        shared: Any,
+        memory: Any,
+        weights: Any,
+        args: Any,
+        batch: Any,
+    ) -> Any:
+        return emit_windows(size, term, wide, stored, shared, memory, weights, args, batch)
+
+    return call
