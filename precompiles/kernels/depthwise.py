@@ -5,23 +5,36 @@ of taps, in the order in which ``interleaved`` puts channels into 32-bit lanes. 
 offsets from the first pixel of a window, so kernels of any size, dilation and pitch are alike.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from precompiles.kernels.arrays import S8, S32, S64, U8, Array
+from precompiles.kernels.image_args import (
+    COLUMNS,
+    FLIP,
+    HI,
+    LO,
+    OUT,
+    OUT_ROW,
+    OUT_SAMPLE,
+    OUT_STEP,
+    OWN,
+    ROUNDING,
+    ROWS,
+    SHIFT,
+    X_ROW,
+    X_SAMPLE,
+    X_STEP,
+    ZERO_POINT,
+    X,
+)
 from precompiles.kernels.jit import kernel
 
 BLOCKS = (64, 32, 16)
 """Bytes of channels that a tile takes at once."""
 
-X, X_SAMPLE, X_ROW, X_STEP = range(4)
-OUT, OUT_SAMPLE, OUT_ROW, OUT_STEP = range(4, 8)
-ROWS, COLUMNS, TAPS, GROUPS, BLOCK_TABLE, BLOCK_COUNT, PANELS = range(8, 15)
-FLIP, SHIFT, ROUNDING, ZERO_POINT, LO, HI = range(15, 21)
-"""Places in the args row: byte offsets and distances of samples, rows and windows of x and of the
-output; windows; tap table (s64 byte offsets) and its groups; block table (as ``pack_panels``), its
-rows, the panels; rounding, with lo and hi before the flip."""
+TAPS, GROUPS, BLOCK_TABLE, BLOCK_COUNT, PANELS = range(OWN, OWN + 5)
+"""Places in the args row behind the shared ones: tap table (s64 byte offsets) and its groups; block
+table (as ``pack_panels``), its rows, the panels."""
 
 STORED = {1: np.uint8, 2: np.int16, 4: np.int32}
 
@@ -156,34 +169,6 @@ def _block(
             result ^= args[FLIP]
         target = out + row * args[OUT_ROW] + column * args[OUT_STEP]
         memory[target : target + count * store].view(STORED[store])[:] = result[:count]
-
-
-@dataclass(frozen=True, slots=True)
-class Rounding:
-    """RQ as an epilogue takes it: a byte is computed as u8, xored with ``flip``.
-
-    Narrow: ``((t * m >> 32) + rounding) >> shift``. From shift 33 on, the rounding term and the
-    zero point have no bits below 2**32. Wide: ``zero_point + ((t * m + rounding) >> shift)``.
-    """
-
-    is_wide: bool
-    flip: int
-    shift: int
-    rounding: int
-    zero_point: int
-    lo: int
-    hi: int
-
-
-def rounding_form(shift: int, zero_point: int, lo: int, hi: int, is_s8: bool) -> Rounding:
-    """Narrow where no 32-bit word is left, given ``|t * m| < 2**62``."""
-    flip = 128 if is_s8 else 0
-    zero_point, lo, hi = zero_point + flip, lo + flip, hi + flip
-    if shift >= 33:
-        rounding = (zero_point << (shift - 32)) + (1 << (shift - 33))
-        if abs(rounding) <= 1 << 30:
-            return Rounding(False, flip, shift - 32, rounding, 0, lo, hi)
-    return Rounding(True, flip, shift, 1 << (shift - 1), zero_point, lo, hi)
 
 
 @kernel

@@ -13,6 +13,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from precompiles.kernels import depthwise
+from precompiles.kernels import image_args as at
 from precompiles.kernels.llvm_lanes import (
     I8,
     I32,
@@ -52,13 +53,13 @@ class Block:
 
     def __post_init__(self) -> None:
         self.lanes, self.panel, self.valid = 0, I64(0), I64(0)
-        count = depthwise.HI + 1
+        count = depthwise.PANELS + 1
         self.given = [load(self.b, self.b.gep(self.args, [I64(8 * i)]), I64) for i in range(count)]
 
     def write(self, batch: Any) -> None:
         """All samples, all blocks, each by the code of its number of lanes."""
         b, given = self.b, self.given
-        x, out = (b.gep(self.memory, [given[place]]) for place in (depthwise.X, depthwise.OUT))
+        x, out = (b.gep(self.memory, [given[place]]) for place in (at.X, at.OUT))
         table = b.gep(self.weights, [given[depthwise.BLOCK_TABLE]])
         blocks = given[depthwise.BLOCK_COUNT]
         with counted(b, batch, []) as sample, counted(b, blocks, []) as block:
@@ -66,8 +67,8 @@ class Block:
             lanes, x_first, out_first, panel, self.valid = (
                 load(b, b.gep(row, [I64(8 * i)]), I64) for i in range(5)
             )
-            x_first = b.add(x_first, b.mul(sample.index, given[depthwise.X_SAMPLE]))
-            out_first = b.add(out_first, b.mul(sample.index, given[depthwise.OUT_SAMPLE]))
+            x_first = b.add(x_first, b.mul(sample.index, given[at.X_SAMPLE]))
+            out_first = b.add(out_first, b.mul(sample.index, given[at.OUT_SAMPLE]))
             self.panel = b.add(panel, given[depthwise.PANELS])
             for self.lanes in depthwise.BLOCKS:
                 with b.if_then(b.icmp_signed("==", lanes, I64(self.lanes))):
@@ -82,14 +83,14 @@ class Block:
         self.kept = [self.group(I64(index)) for index in range(self.groups)]
         self.offsets = [self.tap(I64(index)) for index in range(self.groups * per_group)]
         self.is_whole = b.icmp_signed("==", self.valid, I64(self.lanes // self.kind))
-        with counted(b, self.given[depthwise.ROWS], []) as row:
-            source = b.gep(x, [b.mul(row.index, self.given[depthwise.X_ROW])])
-            target = b.gep(out, [b.mul(row.index, self.given[depthwise.OUT_ROW])])
+        with counted(b, self.given[at.ROWS], []) as row:
+            source = b.gep(x, [b.mul(row.index, self.given[at.X_ROW])])
+            target = b.gep(out, [b.mul(row.index, self.given[at.OUT_ROW])])
             if self.slide:
                 self.write_sliding(source, target)
             else:
-                with counted(b, self.given[depthwise.COLUMNS], []) as pixel:
-                    place = b.gep(source, [b.mul(pixel.index, self.given[depthwise.X_STEP])])
+                with counted(b, self.given[at.COLUMNS], []) as pixel:
+                    place = b.gep(source, [b.mul(pixel.index, self.given[at.X_STEP])])
                     self.finish(self.summed(place), target, pixel.index)
 
     @property
@@ -148,8 +149,8 @@ class Block:
             for index in range(self.groups - step)
             for part in self.column(source, rows, pitch, index)
         ]
-        with counted(b, self.given[depthwise.COLUMNS], kept) as pixel:
-            place = b.gep(source, [b.mul(pixel.index, self.given[depthwise.X_STEP])])
+        with counted(b, self.given[at.COLUMNS], kept) as pixel:
+            place = b.gep(source, [b.mul(pixel.index, self.given[at.X_STEP])])
             parts = list(pixel.carried)
             for index in range(self.groups - step, self.groups):
                 parts += self.column(place, rows, pitch, index)
@@ -167,7 +168,7 @@ class Block:
     def finish(self, sums: list[Any], target: Any, pixel: Any) -> None:
         """Rescale, clip and store one pixel."""
         b = self.b
-        place = b.gep(target, [b.mul(pixel, self.given[depthwise.OUT_STEP])])
+        place = b.gep(target, [b.mul(pixel, self.given[at.OUT_STEP])])
         scaled = [self.scaled(*pair) for pair in zip(sums, self.multiplier, strict=True)]
         if self.store < 4:
             pairs = zip(scaled[::2], scaled[1::2], strict=True)
@@ -177,7 +178,7 @@ class Block:
         out = self.clipped(scaled[0] if len(scaled) == 1 else joined(b, scaled))
         if self.store == 1:
             out = b.trunc(out, vector(I8, out.type.count)) if self.kind == 2 else out
-            out = b.xor(out, splat(b, b.trunc(self.given[depthwise.FLIP], I8), out.type.count))
+            out = b.xor(out, splat(b, b.trunc(self.given[at.FLIP], I8), out.type.count))
         if self.lanes > depthwise.BLOCKS[-1]:
             store(b, out, place)
             return
@@ -190,7 +191,7 @@ class Block:
     def clipped(self, values: Any) -> Any:
         """``[lo, hi]`` in the element's width, unsigned for bytes."""
         b, kind = self.b, values.type
-        ends = (self.given[depthwise.LO], self.given[depthwise.HI])
+        ends = (self.given[at.LO], self.given[at.HI])
         lo, hi = (splat(b, fitted(b, end, kind.element), kind.count) for end in ends)
         if kind.element.width > 8:
             return bounded(b, values, lo, hi)
@@ -201,10 +202,10 @@ class Block:
         """RQ before the clip, in 32-bit lanes."""
         b, count = self.b, total.type.count
         given = self.given
-        rounding, shift = given[depthwise.ROUNDING], given[depthwise.SHIFT]
+        rounding, shift = given[at.ROUNDING], given[at.SHIFT]
         if self.wide:
-            ends = [given[depthwise.LO], given[depthwise.HI]]
-            zero_point = given[depthwise.ZERO_POINT]
+            ends = [given[at.LO], given[at.HI]]
+            zero_point = given[at.ZERO_POINT]
             return scale_wide(b, total, multiplier, rounding, shift, zero_point, ends)
         rounding, shift = (splat(b, b.trunc(value, I32), count) for value in (rounding, shift))
         return scale_narrow(b, total, multiplier, rounding, shift)

@@ -8,6 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
+from precompiles.kernels import image_args as at
 from precompiles.kernels import pool
 from precompiles.kernels.llvm_lanes import (
     I8,
@@ -44,7 +45,7 @@ class Block:
     def write(self, batch: Any) -> None:
         """All samples, all blocks, each by the code of its number of lanes."""
         b = self.b
-        places = (b.gep(self.args, [I64(8 * i)]) for i in range(pool.HI + 1))
+        places = (b.gep(self.args, [I64(8 * i)]) for i in range(pool.X_ZERO_POINT + 1))
         self.given = given = [load(b, place, I64) for place in places]
         table = b.gep(self.weights, [given[pool.BLOCK_TABLE]])
         blocks = given[pool.BLOCK_COUNT]
@@ -53,9 +54,9 @@ class Block:
             lanes, x_first, out_first, self.valid = (
                 load(b, b.gep(row, [I64(8 * i)]), I64) for i in range(4)
             )
-            x_first = b.add(x_first, b.mul(sample.index, given[pool.X_SAMPLE]))
-            out_first = b.add(out_first, b.mul(sample.index, given[pool.OUT_SAMPLE]))
-            x, out = (b.gep(self.memory, [given[place]]) for place in (pool.X, pool.OUT))
+            x_first = b.add(x_first, b.mul(sample.index, given[at.X_SAMPLE]))
+            out_first = b.add(out_first, b.mul(sample.index, given[at.OUT_SAMPLE]))
+            x, out = (b.gep(self.memory, [given[place]]) for place in (at.X, at.OUT))
             for self.lanes in pool.BLOCKS:
                 with b.if_then(b.icmp_signed("==", lanes, I64(self.lanes))):
                     self.write_block(b.gep(x, [x_first]), b.gep(out, [out_first]))
@@ -63,20 +64,18 @@ class Block:
     def write_block(self, x: Any, out: Any) -> None:
         """All windows."""
         b, given = self.b, self.given
-        with counted(b, given[pool.ROWS], []) as row:
+        with counted(b, given[at.ROWS], []) as row:
             first_row, last_row = self.inside(row.index, pool.STRIDE_H, pool.HEIGHT)
-            target = b.gep(out, [b.mul(row.index, given[pool.OUT_ROW])])
-            with counted(b, given[pool.COLUMNS], []) as column:
+            target = b.gep(out, [b.mul(row.index, given[at.OUT_ROW])])
+            with counted(b, given[at.COLUMNS], []) as column:
                 first, last = self.inside(column.index, pool.STRIDE_W, pool.WIDTH)
                 count = b.sub(last_row, first_row), b.sub(last, first)
-                corner = b.add(
-                    b.mul(first_row, given[pool.X_ROW]), b.mul(first, given[pool.X_STEP])
-                )
+                corner = b.add(b.mul(first_row, given[at.X_ROW]), b.mul(first, given[at.X_STEP]))
                 values = self.window(b.gep(x, [corner]), *count)
                 if self.is_average:
-                    window = b.add(b.mul(row.index, given[pool.COLUMNS]), column.index)
+                    window = b.add(b.mul(row.index, given[at.COLUMNS]), column.index)
                     values = [self.rescaled(values, window, b.mul(*count))]
-                place = b.gep(target, [b.mul(column.index, given[pool.OUT_STEP])])
+                place = b.gep(target, [b.mul(column.index, given[at.OUT_STEP])])
                 self.keep(values[0], place)
 
     def inside(self, index: Any, stride: int, size: int) -> tuple[Any, Any]:
@@ -98,9 +97,9 @@ class Block:
         else:
             start = [self.read(x)]
         with counted(b, rows, start) as row:
-            source = b.gep(x, [b.mul(row.index, given[pool.X_ROW])])
+            source = b.gep(x, [b.mul(row.index, given[at.X_ROW])])
             with counted(b, columns, row.carried) as column:
-                values = self.read(b.gep(source, [b.mul(column.index, given[pool.X_STEP])]))
+                values = self.read(b.gep(source, [b.mul(column.index, given[at.X_STEP])]))
                 if self.is_average:
                     column.passed = self.summed(column.carried, values)
                 else:
@@ -139,8 +138,8 @@ class Block:
         size = sums[0].type.count
         multiplier = splat(b, load(b, place, I32), size)
         less = splat(b, b.trunc(b.mul(area, given[pool.X_ZERO_POINT]), I32), size)
-        rounding = (given[item] for item in (pool.ROUNDING, pool.SHIFT, pool.ZERO_POINT))
-        numbers = [*rounding, [given[pool.LO], given[pool.HI]]]
+        rounding = (given[item] for item in (at.ROUNDING, at.SHIFT, at.ZERO_POINT))
+        numbers = [*rounding, [given[at.LO], given[at.HI]]]
         kind = vector(I8 if self.store == 1 else I16, size)
         parts = []
         for total in sums:
@@ -155,7 +154,7 @@ class Block:
         """Store one pixel's channels; a block that is not whole touches nothing else."""
         b = self.b
         if self.store == 1:
-            flip = b.trunc(self.given[pool.FLIP], I8)
+            flip = b.trunc(self.given[at.FLIP], I8)
             values = b.xor(values, splat(b, flip, values.type.count))
         if self.lanes > pool.BLOCKS[-1]:
             store(b, values, place)

@@ -5,6 +5,25 @@ import itertools
 import numpy as np
 
 from precompiles.kernels.arrays import S64, U8, Exact, empty_exact
+from precompiles.kernels.image_args import (
+    COLUMNS,
+    FLIP,
+    HI,
+    LO,
+    OUT,
+    OUT_ROW,
+    OUT_SAMPLE,
+    OUT_STEP,
+    OWN,
+    ROUNDING,
+    ROWS,
+    SHIFT,
+    X_ROW,
+    X_SAMPLE,
+    X_STEP,
+    ZERO_POINT,
+    X,
+)
 from precompiles.kernels.jit import kernel, subroutine
 from precompiles.kernels.requantize import clip_value, requantize_value
 
@@ -62,16 +81,11 @@ def average_pool_reference(
 BLOCKS = (64, 32, 16)
 """Bytes of channels that are taken at once."""
 
-X, X_SAMPLE, X_ROW, X_STEP = range(4)
-OUT, OUT_SAMPLE, OUT_ROW, OUT_STEP = range(4, 8)
-ROWS, COLUMNS, HEIGHT, WIDTH = range(8, 12)
-STRIDE_H, TOP, KERNEL_H, STRIDE_W, LEFT, KERNEL_W = range(12, 18)
-BLOCK_TABLE, BLOCK_COUNT, MULTIPLIER = range(18, 21)
-X_FLIP, FLIP, X_ZERO_POINT, SHIFT, ROUNDING, ZERO_POINT, LO, HI = range(21, 29)
-"""Places in the args row: byte offset and distances of samples, rows and pixels of x and of the
-output; windows, size of the image, windows' geometry; block table (s64 rows of lanes, x bytes, out
-bytes, channels) and its rows; multipliers (s32, one a window). An s8 is a u8 xored with 128 on
-reading (X_FLIP) or storing (FLIP); the numbers behind are those of the u8."""
+HEIGHT, WIDTH, STRIDE_H, TOP, KERNEL_H, STRIDE_W, LEFT, KERNEL_W = range(OWN, OWN + 8)
+BLOCK_TABLE, BLOCK_COUNT, MULTIPLIER, X_FLIP, X_ZERO_POINT = range(OWN + 8, OWN + 13)
+"""Places in the args row behind the shared ones: size of the image, geometry of the windows; block
+table (s64 rows of lanes, x bytes, out bytes, channels) and its rows; multipliers (s32, one a
+window); X_FLIP is what FLIP is, on reading. X, X_ROW and X_STEP are those of pixels."""
 
 
 def pool_image(
@@ -153,9 +167,9 @@ def average_pool_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
 def average_pool_long(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """Equal average_pool_reference for windows of any area, one channel at a time.
 
-    Args row as above, then bytes of an element of x and of the output, and the channels.
+    Args row as for the others, then bytes of an element of x and of the output, and the channels.
     """
-    kind, store, channels = args[HI + 1], args[HI + 2], args[HI + 3]
+    kind, store, channels = args[OWN + 13], args[OWN + 14], args[OWN + 15]
     for sample in range(batch):
         for row in range(args[ROWS]):
             top = row * args[STRIDE_H] - args[TOP]

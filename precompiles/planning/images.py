@@ -6,6 +6,7 @@ import numpy as np
 
 from precompiles.kernels import depthwise, image, pool
 from precompiles.kernels.arrays import Array
+from precompiles.kernels.image_args import rounding_form
 from precompiles.model import operators as op
 from precompiles.model.types import DType, IntegerModel
 from precompiles.planning.borders import reads_image, writes_image
@@ -187,7 +188,7 @@ def _emit_depthwise(
         weight = planner.constant(instruction.weight)[:, :, 0].transpose(1, 0, 2)
     else:
         weight = planner.constant(instruction.weight)[:, :, 0]
-    form = depthwise.rounding_form(
+    form = rounding_form(
         instruction.shift,
         instruction.zero_point,
         instruction.lo,
@@ -216,9 +217,9 @@ def _emit_depthwise(
         kernel,
         *(windows.place, windows.sample_bytes, windows.row_step, windows.step),
         *(output.place, output.sample_bytes, output.row_step, output.step),
-        *(windows.rows, windows.columns, planner.place(offsets), len(offsets) // per_group),
+        *(windows.rows, windows.columns, *form.numbers),
+        *(planner.place(offsets), len(offsets) // per_group),
         *(planner.place(table), len(table), planner.place(panels)),
-        *(form.flip, form.shift, form.rounding, form.zero_point, form.lo, form.hi),
     )
 
 
@@ -239,7 +240,8 @@ def _(instruction: op.MaxPool, planner: Planner) -> None:
     kind = planner.model.type_of(instruction.x)
     kernel = pool.max_pool_s16 if kind.dtype is DType.S16 else pool.max_pool_q8
     flip = 128 if kind.dtype is DType.S8 else 0
-    planner.emit(kernel, *_pool_places(instruction, planner), 0, flip, flip, 0, 1, 0, 0, 0, 0)
+    unused = (1, 0, 0, 0, 0)
+    planner.emit(kernel, *_pool_args(instruction, planner, (flip, *unused), (0, flip, 0)))
 
 
 _AVERAGE = {
@@ -256,23 +258,27 @@ def _(instruction: op.AveragePool, planner: Planner) -> None:
     kind, out_kind = model.type_of(instruction.x), model.type_of(instruction.output)
     x_flip, flip = (128 if item.dtype is DType.S8 else 0 for item in (kind, out_kind))
     numbers = (
-        *(x_flip, flip, instruction.x_zero_point + x_flip),
-        *(instruction.shift, 1 << (instruction.shift - 1)),
+        *(flip, instruction.shift, 1 << (instruction.shift - 1)),
         *(instruction.zero_point + flip, instruction.lo + flip, instruction.hi + flip),
     )
     multiplier = planner.place(planner.constant(instruction.multiplier))
-    places = _pool_places(instruction, planner)
+    own = (multiplier, x_flip, instruction.x_zero_point + x_flip)
+    words = _pool_args(instruction, planner, numbers, own)
     area = min(instruction.kernel[0], kind.shape[0]) * min(instruction.kernel[1], kind.shape[1])
     sizes = kind.dtype.size, out_kind.dtype.size
     if area * ((1 << 8 * sizes[0]) - 1) < 1 << 31:
-        planner.emit(_AVERAGE[sizes], *places, multiplier, *numbers)
+        planner.emit(_AVERAGE[sizes], *words)
     else:
-        extra = *sizes, kind.shape[2]
-        planner.emit(pool.average_pool_long, *places, multiplier, *numbers, *extra)
+        planner.emit(pool.average_pool_long, *words, *sizes, kind.shape[2])
 
 
-def _pool_places(instruction: op.MaxPool | op.AveragePool, planner: Planner) -> list[int | Place]:
-    """Args of a pool up to the block table."""
+def _pool_args(
+    instruction: op.MaxPool | op.AveragePool,
+    planner: Planner,
+    numbers: tuple[int, ...],
+    own: tuple[int, int, int],
+) -> list[int | Place]:
+    """The args row of a pool, given those from FLIP to HI and from MULTIPLIER on."""
     model = planner.model
     kind, out_kind = model.type_of(instruction.x), model.type_of(instruction.output)
     (height, width, channels), (rows, columns, _) = kind.shape, out_kind.shape
@@ -286,7 +292,7 @@ def _pool_places(instruction: op.MaxPool | op.AveragePool, planner: Planner) -> 
     return [
         *(x.place, x.sample_bytes, x.row_bytes, channels * size),
         *(out.place, out.sample_bytes, out.row_bytes, channels * stored),
-        *(rows, columns, height, width),
+        *(rows, columns, *numbers, height, width),
         *(down, instruction.pads[0], kernel_h, across, instruction.pads[1], kernel_w),
-        *(planner.place(np.array(table, np.int64)), len(table)),
+        *(planner.place(np.array(table, np.int64)), len(table), *own),
     ]
