@@ -13,7 +13,7 @@ from precompiles.runner import plan_model, run_plan, run_reference
 from precompiles.selftest_models import sample_input, sample_models
 from precompiles.selftest_networks import network_models
 
-KERNEL_DIGEST = "355dafdb2aeb93d2dd63fd4f61ad34532e80291e6eab004453dd6b4d9bafd6e4"
+KERNEL_DIGEST = "f505858ae879ae28b71581445898857c511e6466baf4c995754d76fc8e252e78"
 """What every honest node computes; change it only with a consensus-breaking release."""
 
 _SEED = 2024

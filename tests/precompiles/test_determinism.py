@@ -4,15 +4,34 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from precompiles.kernels import jit
-from precompiles.selftest import KERNEL_DIGEST
+from precompiles.selftest import reference_digest
 
+PROCESSORS = (
+    "generic",
+    "x86-64-v2",
+    "x86-64-v3",
+    "x86-64-v4",
+    "haswell",
+    "znver2",
+    "alderlake",
+    "skylake-avx512",
+    "icelake-server",
+)
 ROOT = Path(jit.__file__).parent.parent.parent
 PRINT_DIGEST = "from precompiles.selftest import kernel_digest; print(kernel_digest())"
+TWO_THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+from precompiles.selftest import kernel_digest
+with ThreadPoolExecutor(2) as pool:
+    first, second = pool.map(lambda _: kernel_digest(), range(2))
+print(first if first == second else "the threads differ")
+"""
 
 
 def run_python(script: str, cache: Path, root: Path = ROOT, **environment: str) -> str:
@@ -32,19 +51,20 @@ def run_python(script: str, cache: Path, root: Path = ROOT, **environment: str) 
     return done.stdout.strip()
 
 
-def test_without_the_compiler_the_digest_is_the_same(tmp_path: Path) -> None:
-    assert run_python(PRINT_DIGEST, tmp_path, NUMBA_DISABLE_JIT="1") == KERNEL_DIGEST
+@pytest.fixture(scope="module")
+def digest() -> str:
+    """What the twins say."""
+    return reference_digest()
+
+
+def test_without_the_compiler_the_digest_is_the_same(tmp_path: Path, digest: str) -> None:
+    assert run_python(PRINT_DIGEST, tmp_path, NUMBA_DISABLE_JIT="1") == digest
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_numba_the_digest_is_the_same(tmp_path: Path) -> None:
+def test_without_numba_the_digest_is_the_same(tmp_path: Path, digest: str) -> None:
     blocked = "import sys; sys.modules['numba'] = None; sys.modules['llvmlite'] = None\n"
-    assert run_python(blocked + PRINT_DIGEST, tmp_path) == KERNEL_DIGEST
-
-
-def test_a_generic_processor_gives_the_same_digest(tmp_path: Path) -> None:
-    digest = run_python(PRINT_DIGEST, tmp_path, NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")
-    assert digest == KERNEL_DIGEST
+    assert run_python(blocked + PRINT_DIGEST, tmp_path) == digest
 
 
 @pytest.mark.slow
@@ -52,17 +72,23 @@ def test_a_generic_processor_gives_the_same_digest(tmp_path: Path) -> None:
     "environment",
     [
         {},
-        {"NUMBA_CPU_NAME": "x86-64-v2", "NUMBA_CPU_FEATURES": ""},
-        {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": ""},
-        {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""},
+        *({"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": ""} for name in PROCESSORS),
         {"NUMBA_OPT": "0"},
         {"NUMBA_OPT": "1"},
         {"NUMBA_BOUNDSCHECK": "1"},
     ],
     ids=str,
 )
-def test_every_target_gives_the_same_digest(tmp_path: Path, environment: dict[str, str]) -> None:
-    assert run_python(PRINT_DIGEST, tmp_path, **environment) == KERNEL_DIGEST
+def test_every_target_gives_the_same_digest(
+    tmp_path: Path, environment: dict[str, str], digest: str
+) -> None:
+    assert run_python(PRINT_DIGEST, tmp_path, **environment) == digest
+
+
+def test_two_threads_at_once_give_the_same_digest(digest: str) -> None:
+    cache = jit.cache_root()
+    cache.mkdir(parents=True, exist_ok=True)
+    assert run_python(TWO_THREADS, cache) == digest
 
 
 def test_importing_the_runner_does_not_import_numba(tmp_path: Path) -> None:
@@ -70,13 +96,14 @@ def test_importing_the_runner_does_not_import_numba(tmp_path: Path) -> None:
     assert run_python(script, tmp_path) == "False"
 
 
-RUN_TIES = """
+FILL = """
 import numpy as np
-from precompiles.kernels.integer import multiply_integer
-out = np.empty(1, np.int64)
-multiply_integer(np.array([3]), np.array([4]), 3, out)
-print(out[0])
+from precompiles.kernels.border import fill_border
+memory, args = np.zeros(9, np.uint8), np.array([0, 1, 1, 1, 1, 1, 1, 255, 1])
+fill_border(memory, memory, args, 1)
+print(*memory)
 """
+FILLED = "255 255 255 255 0 255 255 255 255"
 
 
 def test_an_edited_kernel_is_never_served_from_the_cache(tmp_path: Path) -> None:
@@ -85,19 +112,50 @@ def test_an_edited_kernel_is_never_served_from_the_cache(tmp_path: Path) -> None
     skip = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "precompiles", copy / "precompiles", ignore=skip)
     cache.mkdir()
-    assert run_python(RUN_TIES, cache, copy) == "2"
+    assert run_python(FILL, cache, copy) == FILLED
     folders = list((cache / "kernels").iterdir())
-    assert run_python(RUN_TIES, cache, copy) == "2"
+    assert run_python(FILL, cache, copy) == FILLED
     assert list((cache / "kernels").iterdir()) == folders
-    source = copy / "precompiles" / "kernels" / "integer.py"
+    source = copy / "precompiles" / "kernels" / "border.py"
     stamp, text = source.stat(), source.read_text()
-    half = "np.int64({0}) << np.int64(shift - {0})"
-    source.write_text(text.replace(half.format(1), half.format(3)))
+    source.write_text(text.replace("value & 255", "value & 254"))
     os.utime(source, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert source.read_text() != text
     assert (source.stat().st_size, source.stat().st_mtime_ns) == (stamp.st_size, stamp.st_mtime_ns)
-    assert run_python(RUN_TIES, cache, copy) == "1"
+    assert run_python(FILL, cache, copy) == FILLED.replace("255", "254")
     assert len(list((cache / "kernels").iterdir())) == 2
+
+
+HITS = """
+from precompiles.kernels.border import fill_border
+print(sum(fill_border.compiled().stats.cache_hits.values()))
+"""
+
+
+def test_processes_wait_for_the_one_that_compiles(tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    with ThreadPoolExecutor(3) as pool:
+        hits = list(pool.map(lambda _: run_python(HITS, tmp_path), range(3)))
+    assert sorted(hits) == ["0", "1", "1"]
+
+
+def test_a_killed_compiler_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """The lock falls with its holder."""
+    pytest.importorskip("numba")
+    died = (
+        "import os\n"
+        "from precompiles.kernels import border, jit\n"
+        "jit._register_subroutines = lambda: None\n"
+        "import numba\n"
+        "folder = jit.cache_folder(numba)\n"
+        "jit.make_private(folder)\n"
+        "with jit._alone(folder, border.fill_border.source):\n"
+        "    print('held', flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    with pytest.raises(AssertionError):
+        run_python(died, tmp_path)
+    assert run_python(FILL, tmp_path) == FILLED
 
 
 @pytest.fixture
@@ -108,16 +166,17 @@ def numba() -> object:
 def test_the_folder_name_changes_with_every_source_byte(tmp_path: Path, numba: object) -> None:
     shutil.copytree(jit.KERNEL_FOLDER, tmp_path / "kernels", ignore=lambda *_: ["__pycache__"])
     folder = tmp_path / "kernels"
-    before = jit.cache_folder(numba, folder)
-    assert before == jit.cache_folder(numba, folder)
-    assert before == jit.cache_folder(numba)
+    before = jit.source_digest(folder)
+    assert jit.cache_folder(numba, before) == jit.cache_folder(numba, before)
     for path in sorted(folder.glob("*.py")):
         text = path.read_bytes()
         path.write_bytes(text + b"#")
-        assert jit.cache_folder(numba, folder) != before
+        edited = jit.source_digest(folder)
+        assert edited != before
+        assert jit.cache_folder(numba, edited) != jit.cache_folder(numba, before)
         path.write_bytes(text)
-    (folder / "gemm.py").rename(folder / "gemm2.py")
-    assert jit.cache_folder(numba, folder) != before
+    (folder / "border.py").rename(folder / "border2.py")
+    assert jit.source_digest(folder) != before
 
 
 @pytest.mark.parametrize("switch", ["OPT", "CPU_NAME", "CPU_FEATURES", "BOUNDSCHECK"])
@@ -146,7 +205,7 @@ def test_a_folder_that_others_may_write_to_is_not_used(tmp_path: Path) -> None:
 
 def test_kernels_run_when_no_cache_folder_can_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert run_python(RUN_TIES, tmp_path, ASSAY_CACHE_DIR=str(tmp_path / "file")) == "2"
+    assert run_python(FILL, tmp_path, ASSAY_CACHE_DIR=str(tmp_path / "file")) == FILLED
 
 
 def test_the_cache_root_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,15 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from precompiles import selftest
 from precompiles.errors import PrecompileFault, PrecompileRevert
-from precompiles.kernels import requantize as requantize_kernels
 from precompiles.model import operators as op
 from precompiles.model.checks import NUMPY_TYPES
 from precompiles.model.types import DType, IntegerModel, TensorType
 from precompiles.model.validate import validate_model, value_intervals
-from precompiles.runner import plan_model, run_arrays, run_plan, run_reference, warm_up
+from precompiles.runner import Plan, plan_model, run_arrays, run_plan, run_reference, warm_up
 from precompiles.selftest import KERNEL_DIGEST, kernel_digest, reference_digest, self_test
 from precompiles.selftest_models import sample_input, sample_models, single
+from precompiles.selftest_networks import network_models
 from tests.precompiles.random_operators import DRAWERS
 from tests.precompiles.random_programs import random_program
 
@@ -80,6 +81,27 @@ def test_sample_models_use_every_operator() -> None:
     assert used == set(op.OPCODES) == set(DRAWERS)
 
 
+@pytest.mark.parametrize(("name", "model"), list(MODELS.items()))
+def test_sample_models_are_legal_and_run_like_their_twins(name: str, model: IntegerModel) -> None:
+    validate_model(model)
+    data, batch = sample_input(model, 5)
+    assert run_plan(plan_model(model), data, batch) == run_reference(model, data, batch)
+
+
+@pytest.mark.parametrize(("name", "model", "batches"), list(network_models()))
+def test_networks_are_legal_and_run_like_their_twins(
+    name: str, model: IntegerModel, batches: tuple[int, ...]
+) -> None:
+    validate_model(model)
+    data, batch = sample_input(model, 6)
+    plan, expected = plan_model(model), run_reference(model, data, batch)
+    for count in (1, 2, 3, 7, *batches):
+        size, width = len(data) // batch, len(expected) // batch
+        again = -(-count // batch)
+        output = run_plan(plan, (data * again)[: count * size], count)
+        assert output == (expected * again)[: count * width]
+
+
 def test_the_self_test_passes_and_the_twins_agree() -> None:
     self_test()
     assert kernel_digest() == reference_digest() == KERNEL_DIGEST
@@ -88,12 +110,19 @@ def test_the_self_test_passes_and_the_twins_agree() -> None:
 def test_the_self_test_stops_a_node_that_is_wrong_by_one_bit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def wrong(*arguments: object) -> None:
-        right(*arguments)  # type: ignore[arg-type]
-        arguments[-1][-1] ^= 1  # type: ignore[index]
+    def wrong(plan: Plan, data: bytes, batch: int) -> bytes:
+        output = run_plan(plan, data, batch)
+        return output[:-1] + bytes([output[-1] ^ 1]) if plan is last[-1] else output
 
-    right = requantize_kernels.add
-    monkeypatch.setattr(requantize_kernels, "add", wrong)
+    def remember(model: IntegerModel) -> Plan:
+        last.append(plan_model(model))
+        return last[-1]
+
+    last: list[Plan] = []
+    monkeypatch.setattr(selftest, "plan_model", remember)
+    assert kernel_digest() == reference_digest()
+    monkeypatch.setattr(selftest, "run_plan", wrong)
+    assert kernel_digest() != reference_digest()
     with pytest.raises(PrecompileFault, match=KERNEL_DIGEST):
         self_test()
 
