@@ -88,8 +88,8 @@ class Sweep:
         with counted(b, samples, []) as sample:
             steps = (tile.X_SAMPLE, tile.OUT_SAMPLE, tile.PANEL_SAMPLE)
             moved = [b.mul(sample.index, given[step]) for step in steps]
-            places = [b.gep(at, [by]) for at, by in zip((x, out, self.memory), moved, strict=True)]
-            self.write_panels(*places, per_sample)
+            x, out = b.gep(x, [moved[0]]), b.gep(out, [moved[1]])
+            self.write_panels(x, out, b.gep(self.memory, [moved[2]]), per_sample)
 
     def write_panels(self, x: Any, out: Any, panels: Any, windows: Any) -> None:
         """All panels over ``windows`` windows from ``x``."""
@@ -127,17 +127,15 @@ class Sweep:
         b = self.b
         count = b.sdiv(b.add(windows, I64(height - 1)), I64(height))
         first = Walk(x, out, I64(0), I64(0))
-        last = b.sub(windows, I64(height))
         if height > 1:
-            end = self.walked(x, out, last)
+            end = self.walked(x, out, b.sub(windows, I64(height)))
             is_ragged = b.icmp_signed("!=", b.srem(windows, I64(height)), I64(0))
             ragged = b.select(is_ragged, b.sub(count, I64(1)), I64(-1))
         with counted(b, count, first.values) as loop:
             at = Walk(*loop.carried)
             if height > 1:
                 is_end = b.icmp_signed("==", loop.index, ragged)
-                pairs = zip(end.values, at.values, strict=True)
-                at = Walk(*(b.select(is_end, *pair) for pair in pairs))
+                at = self.chosen(is_end, end, at)
             at = self.wrapped(at)
             rows, outs, at = self.taken(at, height)
             loop.passed = at.values
@@ -154,11 +152,18 @@ class Sweep:
             [b.mul(count, given[step + i]) for i, count in ((1, sample), (2, row), (3, column))]
             for step in (tile.X, tile.OUT)
         ]
-        places = [
+        x, out = (
             b.gep(start, [b.add(b.add(*step[:2]), step[2])])
             for start, step in zip((x, out), steps, strict=True)
-        ]
-        return Walk(*places, column, row)
+        )
+        return Walk(x, out, column, row)
+
+    def chosen(self, is_first: Any, first: Walk, second: Walk) -> Walk:
+        """One of two places."""
+        x, out, column, row = (
+            self.b.select(is_first, *pair) for pair in zip(first.values, second.values, strict=True)
+        )
+        return Walk(x, out, column, row)
 
     def wrapped(self, at: Walk) -> Walk:
         """The same place, from behind the end of a row to the start of the next."""
@@ -174,7 +179,7 @@ class Sweep:
             back = b.sub(given[step + 1], b.mul(rows, given[step + 2]))
             places.append(b.gep(start, [b.add(by, b.select(sample_ends, back, I64(0)))]))
         column = b.select(row_ends, I64(0), at.column)
-        return Walk(*places, column, b.select(sample_ends, I64(0), row))
+        return Walk(places[0], places[1], column, b.select(sample_ends, I64(0), row))
 
     def next(self, at: Walk, count: int) -> Walk:
         """``count`` windows further in one row."""

@@ -12,6 +12,7 @@ too many and multiply them by zero weights.
 """
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
@@ -35,7 +36,11 @@ PANEL_WORDS = 5
 """A row of the panel table: vectors, channels, x bytes, out bytes, panel bytes; all s64. Fewer
 channels than lanes only where there is one vector."""
 
-STORED = {1: np.dtype(np.uint8), 2: np.dtype(np.int16), 4: np.dtype(np.int32)}
+STORED: Final[dict[int, "np.dtype[Any]"]] = {
+    1: np.dtype(np.uint8),
+    2: np.dtype(np.int16),
+    4: np.dtype(np.int32),
+}
 
 
 def channel_order(vectors: int, stored: int) -> Array:
@@ -225,6 +230,6 @@ class _Panel:
         clipped = np.clip(scaled, given[LO], given[HI])
         if self.stored == 1:
             clipped ^= given[FLIP]
-        result = np.empty(clipped.shape, STORED[self.stored])
+        result: Array = np.empty(clipped.shape, STORED[self.stored])
         result[:, self.order] = clipped
         return result
