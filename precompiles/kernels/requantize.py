@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from precompiles.kernels.arrays import S32, S64, Exact, empty_exact
-from precompiles.kernels.jit import kernel
+from precompiles.kernels.arrays import S64, Array, Exact, empty_exact
+from precompiles.kernels.jit import subroutine
 
 
 def requantize_value(total: Any, multiplier: Any, shift: int, zero_point: int) -> int:
@@ -40,31 +40,6 @@ def requantize_reference(
     return out
 
 
-@kernel("void(int64[:, ::1], int64[::1], int64, int64, int64, int64, int64, int32[:, ::1])")
-def requantize(
-    x: S64,
-    multiplier: S64,
-    x_zero_point: int,
-    shift: int,
-    zero_point: int,
-    lo: int,
-    hi: int,
-    out: S32,
-) -> None:
-    """Equal requantize_reference; x and out (rows, C), multiplier (C).
-
-    Needs ``|x - x_zero_point| * multiplier < 2**62`` and ``1 <= shift <= 62``.
-    """
-    half = np.int64(1) << np.int64(shift - 1)
-    for i in range(x.shape[0]):
-        row = x[i]
-        result = out[i]
-        for c in range(row.size):
-            total = np.int64(np.int64(row[c]) - np.int64(x_zero_point))
-            scaled = np.int64((total * multiplier[c] + half) >> np.int64(shift))
-            result[c] = np.int32(min(max(int(scaled + zero_point), lo), hi))
-
-
 def clip_reference(x: Exact, lo: int, hi: int) -> Exact:
     """Each element clipped to [lo, hi]."""
     out = empty_exact(x.shape)
@@ -93,32 +68,6 @@ def add_reference(
     return out
 
 
-@kernel(
-    "void(int32[::1], int32[::1], int64, int64, int64, int64, int64, int64, int64, int64,"
-    " int32[::1])"
-)
-def add(
-    a: S32,
-    b: S32,
-    a_zero_point: int,
-    b_zero_point: int,
-    a_multiplier: int,
-    b_multiplier: int,
-    shift: int,
-    zero_point: int,
-    lo: int,
-    hi: int,
-    out: S32,
-) -> None:
-    """Equal add_reference; needs ``max|a*ma| + max|b*mb| < 2**62`` after the zero points."""
-    half = np.int64(1) << np.int64(shift - 1)
-    for i in range(out.size):
-        left = np.int64((np.int64(a[i]) - np.int64(a_zero_point)) * a_multiplier)
-        right = np.int64((np.int64(b[i]) - np.int64(b_zero_point)) * b_multiplier)
-        scaled = np.int64((left + right + half) >> np.int64(shift))
-        out[i] = np.int32(min(max(int(scaled + zero_point), lo), hi))
-
-
 def multiply_reference(
     a: Exact,
     b: Exact,
@@ -137,23 +86,62 @@ def multiply_reference(
     return out
 
 
-@kernel("void(int32[::1], int32[::1], int64, int64, int64, int64, int64, int64, int64, int32[::1])")
-def multiply(
-    a: S32,
-    b: S32,
-    a_zero_point: int,
-    b_zero_point: int,
-    multiplier: int,
-    shift: int,
-    zero_point: int,
-    lo: int,
-    hi: int,
-    out: S32,
-) -> None:
-    """Equal multiply_reference; needs ``max|product| * multiplier < 2**62``."""
+@subroutine
+def add_row(a: Array, b: Array, out: Array, words: S64) -> None:
+    """Equal add_reference; needs ``max|a*ma| + max|b*mb| < 2**62`` after the zero points.
+
+    words: zero points, multipliers, shift, zero_point, lo, hi. b may be one element.
+    """
+    a_zero, b_zero = words[0], words[1]
+    a_scale, b_scale = np.int64(np.int32(words[2])), np.int64(np.int32(words[3]))
+    shift, zero_point, lo, hi = words[4], words[5], words[6], words[7]
     half = np.int64(1) << np.int64(shift - 1)
-    for i in range(out.size):
-        left = np.int64(np.int64(a[i]) - np.int64(a_zero_point))
-        right = np.int64(np.int64(b[i]) - np.int64(b_zero_point))
-        scaled = np.int64((left * right * multiplier + half) >> np.int64(shift))
-        out[i] = np.int32(min(max(int(scaled + zero_point), lo), hi))
+    if b.size < out.size:
+        right = np.int64((np.int64(b[0]) - b_zero) * b_scale) + half
+        for i in range(out.size):
+            left = np.int64((np.int64(a[i]) - a_zero) * a_scale)
+            out[i] = min(max(((left + right) >> shift) + zero_point, lo), hi)
+    else:
+        for i in range(out.size):
+            left = np.int64((np.int64(a[i]) - a_zero) * a_scale)
+            right = np.int64((np.int64(b[i]) - b_zero) * b_scale)
+            out[i] = min(max(((left + right + half) >> shift) + zero_point, lo), hi)
+
+
+@subroutine
+def multiply_row(a: Array, b: Array, out: Array, words: S64) -> None:
+    """Equal multiply_reference; needs ``max|product| * multiplier < 2**62``.
+
+    words: zero points, multiplier, shift, zero_point, lo, hi. b may be one element.
+    """
+    a_zero, b_zero, scale = words[0], words[1], words[2]
+    shift, zero_point, lo, hi = words[3], words[4], words[5], words[6]
+    half = np.int64(1) << np.int64(shift - 1)
+    if b.size < out.size:
+        right = np.int64((np.int64(b[0]) - b_zero) * scale)
+        for i in range(out.size):
+            total = np.int64((np.int64(a[i]) - a_zero) * right)
+            out[i] = min(max(((total + half) >> shift) + zero_point, lo), hi)
+    else:
+        for i in range(out.size):
+            total = np.int64((np.int64(a[i]) - a_zero) * (np.int64(b[i]) - b_zero))
+            out[i] = min(max(((total * scale + half) >> shift) + zero_point, lo), hi)
+
+
+@subroutine
+def requantize_row(x: Array, multiplier: Array, out: Array, words: S64) -> None:
+    """Equal requantize_reference; needs ``|x - x_zero_point| * multiplier < 2**62``.
+
+    words: x_zero_point, shift, zero_point, lo, hi. multiplier s32, one for each element or one.
+    """
+    x_zero, shift, zero_point, lo, hi = words[0], words[1], words[2], words[3], words[4]
+    half = np.int64(1) << np.int64(shift - 1)
+    if multiplier.size < out.size:
+        scale = np.int64(multiplier[0])
+        for i in range(out.size):
+            total = np.int64((np.int64(x[i]) - x_zero) * scale)
+            out[i] = min(max(((total + half) >> shift) + zero_point, lo), hi)
+    else:
+        for i in range(out.size):
+            total = np.int64((np.int64(x[i]) - x_zero) * np.int64(multiplier[i]))
+            out[i] = min(max(((total + half) >> shift) + zero_point, lo), hi)

@@ -1,0 +1,116 @@
+"""Layouts for elementwise kernels: how operands that broadcast step through memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from precompiles.kernels.broadcast import ATTRIBUTES, ROWS
+from precompiles.kernels.jit import Kernel
+from precompiles.model.types import TensorType
+from precompiles.planning.planner import Place, Planner
+
+LONG = 16
+"""Rows from which on the last axis before the columns is walked innermost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """One operand seen in the shape of the output; distances in elements, 0 where it repeats."""
+
+    start: Place | int
+    """Place in memory, or offset in weights."""
+    sample_bytes: int
+    window_bytes: int
+    """From the first to the last byte of one sample."""
+    distances: tuple[int, ...]
+    """Of the batch, then of each axis of the output."""
+
+    @property
+    def words(self) -> tuple[Place | int, ...]:
+        """What ``broadcast.operand`` reads."""
+        in_weights = not isinstance(self.start, Place)
+        return self.start, self.sample_bytes, self.window_bytes, int(in_weights)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Positions and, for each operand, the distance between two of them."""
+
+    size: int
+    distances: tuple[int, ...]
+    is_batched: bool = False
+    """True when ``size`` is per sample."""
+
+
+def view(planner: Planner, value: int, shape: Sequence[int]) -> Operand:
+    """A value, tensor or constant, with border or without, broadcast to ``shape``."""
+    kind = planner.model.type_of(value)
+    if value in planner.borders:
+        image, (height, row, channels) = planner.image(value), kind.shape
+        pitch = image.row_bytes // kind.dtype.size
+        window = (height - 1) * image.row_bytes + row * channels * kind.dtype.size
+        distances = (image.sample_bytes // kind.dtype.size, pitch, channels, 1)
+        return Operand(image.place, image.sample_bytes, window, _repeat(kind, distances, shape))
+    in_weights, start = planner.operand(value)
+    distances = (0 if in_weights else kind.elements, *_contiguous(kind.shape))
+    sample_bytes = 0 if in_weights else kind.nbytes
+    return Operand(start, sample_bytes, kind.nbytes, _repeat(kind, distances, shape))
+
+
+def _contiguous(shape: Sequence[int]) -> list[int]:
+    distances = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        distances[axis] = distances[axis + 1] * shape[axis + 1]
+    return distances
+
+
+def _repeat(kind: TensorType, distances: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+    inner = zip(kind.shape, distances[1:], strict=True)
+    missing = (0,) * (len(shape) - len(kind.shape))
+    return (distances[0], *missing, *(step if size > 1 else 0 for size, step in inner))
+
+
+def emit_elementwise(
+    planner: Planner, kernel: Kernel, operands: Sequence[Operand], shape: Sequence[int], *words: int
+) -> None:
+    """Emit one step over the output (first of ``operands``) and what it is made from."""
+    padded = (*words, *(0,) * (ATTRIBUTES - len(words)))
+    placed = [word for item in operands for word in item.words]
+    planner.emit(kernel, *placed, *padded, *layout(operands, shape))
+
+
+def layout(operands: Sequence[Operand], shape: Sequence[int]) -> tuple[int, ...]:
+    """Words of a layout: number of the batched axis, sizes, distances operand by operand."""
+    axes = _arranged(merged(operands, shape))
+    batched = next(number for number, axis in enumerate(axes) if axis.is_batched)
+    sizes = [axis.size for axis in axes]
+    distances = [axis.distances[number] for number in range(len(operands)) for axis in axes]
+    return batched, *sizes, *distances
+
+
+def merged(operands: Sequence[Operand], shape: Sequence[int]) -> list[Axis]:
+    """Batch and axes of the output, outermost first, joined where all operands allow it."""
+    columns = list(zip(*(item.distances for item in operands), strict=True))
+    found = [Axis(1, columns[0], True)]
+    for size, distances in zip(shape, columns[1:], strict=True):
+        if size == 1:
+            continue
+        last = found[-1]
+        joins = all(far == size * near for far, near in zip(last.distances, distances, strict=True))
+        if joins:
+            found[-1] = Axis(last.size * size, distances, last.is_batched)
+        else:
+            found.append(Axis(size, distances))
+    return found
+
+
+def _arranged(axes: list[Axis]) -> list[Axis]:
+    """Exactly seven axes: outer ones, rows, columns."""
+    unit = Axis(1, (1,) * len(axes[0].distances))
+    is_dense = axes[-1].distances[0] == 1 and max(axes[-1].distances) == 1
+    *outer, columns = axes if is_dense else (*axes, unit)
+    rows = unit
+    if outer:
+        sizes = [axis.size * (LONG if axis.is_batched else 1) for axis in outer]
+        chosen = len(outer) - 1 if sizes[-1] >= LONG else sizes.index(max(sizes))
+        rows = outer.pop(chosen)
+    return [unit] * (ROWS - len(outer)) + [*outer, rows, columns]
