@@ -114,7 +114,7 @@ def depthwise_image(
     groups, slide, wide, kind and store are literals. ``groups`` of 4 / kind taps are kept in
     registers, or 0: then GROUPS of them are read for each pixel. ``slide`` is 0, or the horizontal
     stride, 1 or 2 columns, when each group is one column of the window, at equal distance.
-    ``wide`` is 0 when SHIFT and ROUNDING are those of ``narrow_rounding``. ``kind`` is the bytes of
+    ``wide`` is 0 when the rounding is narrow. ``kind`` is the bytes of
     an element of x, 1 for u8 and 2 for s16; ``store`` those of the output, where a byte is xored
     with FLIP.
     """
@@ -214,7 +214,7 @@ def depthwise_u8_s16_wide(memory: U8, weights: U8, args: S64, batch: int) -> Non
 
 
 @kernel
-def depthwise_u8_s32_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
+def depthwise_u8_s32(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """u8 to s32; any taps, any shift."""
     depthwise_image(0, 0, 1, 1, 4, memory, weights, args, batch)
 
@@ -244,18 +244,6 @@ def depthwise_s16_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
 
 
 @kernel
-def depthwise_s16_s32_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
+def depthwise_s16_s32(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """s16 to s32; any taps, any shift."""
     depthwise_image(0, 0, 1, 2, 4, memory, weights, args, batch)
-
-
-@kernel
-def depthwise_u8_s32(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """u8 to s32; any taps."""
-    depthwise_image(0, 0, 0, 1, 4, memory, weights, args, batch)
-
-
-@kernel
-def depthwise_s16_s32(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """s16 to s32; any taps."""
-    depthwise_image(0, 0, 0, 2, 4, memory, weights, args, batch)

@@ -4,13 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from precompiles.kernels import depthwise, image, pool
-from precompiles.kernels.arrays import Array
-from precompiles.kernels.image_args import rounding_form
+from precompiles.kernels import depthwise, image, pool, tile
+from precompiles.kernels.arrays import S8, Array
+from precompiles.kernels.gemm import PRODUCTS
 from precompiles.model import operators as op
-from precompiles.model.types import DType, IntegerModel
+from precompiles.model.types import DType, IntegerModel, TensorType
 from precompiles.planning.borders import reads_image, writes_image
-from precompiles.planning.legacy import borrow
 from precompiles.planning.planner import Image, Place, Planner
 from precompiles.planning.registry import plan
 
@@ -39,6 +38,11 @@ class Windows:
         high, wide = (np.arange(count, dtype=np.int64) for count in self.kernel)
         return high[:, np.newaxis] * self.tap_row + wide * self.tap_step
 
+    @property
+    def is_straight(self) -> bool:
+        """True when each row of windows goes on where the one before it ends."""
+        return self.row_step == self.columns * self.step
+
     def turned(self) -> "Windows":
         """The same with rows and columns exchanged: one column of windows becomes one row."""
         return replace(
@@ -61,6 +65,10 @@ class Output:
     sample_bytes: int
     row_step: int
     step: int
+
+    def turned(self) -> "Output":
+        """The same with rows and columns exchanged."""
+        return replace(self, row_step=self.step, step=self.row_step)
 
 
 def padded_input(instruction: op.Conv, planner: Planner) -> Image:
@@ -103,14 +111,18 @@ def windows_of(instruction: op.Conv, planner: Planner, layout: Image, pixel: int
     )
 
 
-@reads_image.register
-def _(instruction: op.Conv, model: IntegerModel, value: int) -> bool:
-    return is_depthwise(instruction, model)
+@reads_image.register(op.Conv)
+@reads_image.register(op.MaxPool)
+@reads_image.register(op.AveragePool)
+def _(instruction: op.Instruction, model: IntegerModel, value: int) -> bool:
+    return True
 
 
-@writes_image.register
-def _(instruction: op.Conv, model: IntegerModel) -> bool:
-    return is_depthwise(instruction, model)
+@writes_image.register(op.Conv)
+@writes_image.register(op.MaxPool)
+@writes_image.register(op.AveragePool)
+def _(instruction: op.Instruction, model: IntegerModel) -> bool:
+    return True
 
 
 def is_depthwise(instruction: op.Conv, model: IntegerModel) -> bool:
@@ -120,42 +132,111 @@ def is_depthwise(instruction: op.Conv, model: IntegerModel) -> bool:
 
 @plan.register
 def _(instruction: op.Conv, planner: Planner) -> None:
+    layout = padded_input(instruction, planner)
     if is_depthwise(instruction, planner.model):
-        plan_depthwise(instruction, planner)
+        plan_depthwise(instruction, planner, layout)
     else:
-        borrow(instruction, planner)
+        plan_dense(instruction, planner, layout)
+
+
+def output_of(instruction: op.Conv, planner: Planner) -> Output:
+    """Where the output's pixels are written."""
+    kind, layout = (
+        planner.model.type_of(instruction.output),
+        planner.image(instruction.output),
+    )
+    pixel = kind.shape[2] * kind.dtype.size
+    return Output(layout.place, layout.sample_bytes, layout.row_bytes, pixel)
+
+
+def form_of(instruction: op.Conv, kind: TensorType) -> tile.Rounding:
+    """Rounding of the epilogue; an s32 has the wide form alone."""
+    shift, ends = instruction.shift, (instruction.zero_point, instruction.lo, instruction.hi)
+    if kind.dtype.size == 4:
+        return tile.Rounding(True, 0, shift, 1 << (shift - 1), *ends)
+    return tile.rounding_form(shift, *ends, kind.dtype is DType.S8)
+
+
+def plan_dense(instruction: op.Conv, planner: Planner, layout: Image) -> None:
+    """Several input channels for each output channel: windows times panels."""
+    model = planner.model
+    kind, out_kind = model.type_of(instruction.x), model.type_of(instruction.output)
+    size, stored, channels = kind.dtype.size, out_kind.dtype.size, kind.shape[2]
+    windows = windows_of(instruction, planner, layout, channels * size)
+    output = output_of(instruction, planner)
+    weight = _merged_groups(planner.constant(instruction.weight), instruction.group)
+    if windows.columns == 1:
+        windows, output = windows.turned(), output.turned()
+        weight = weight.transpose(0, 2, 1, 3, 4)
+    if windows.is_straight and output.row_step == windows.columns * output.step:
+        windows = replace(windows, rows=1, columns=windows.rows * windows.columns)
+    groups, high, wide, depth, filters = weight.shape
+    offsets = windows.taps
+    if depth == channels and windows.tap_step == channels * size:
+        offsets, run = offsets[:, :1], wide * depth
+        if windows.tap_row == run * size:
+            offsets, run = offsets[:1], high * run
+    else:
+        run = depth
+    table, panels = tile.pack_panels(
+        *(size, stored, weight.reshape(groups, -1, run, filters)),
+        *(planner.constant(instruction.bias), planner.constant(instruction.multiplier)),
+        depth * size,
+    )
+    form = form_of(instruction, out_kind)
+    planner.emit(
+        PRODUCTS[size, stored, form.is_wide],
+        *(windows.place, windows.sample_bytes, windows.row_step, windows.step),
+        *(output.place, output.sample_bytes, output.row_step, output.step),
+        *(1, windows.rows, windows.columns),
+        *(planner.place(offsets), offsets.size, -(-run * size // 4)),
+        *(planner.place(table), len(table), planner.place(panels), 0, *form.words),
+    )
+
+
+def _merged_groups(weight: S8, group: int) -> S8:
+    """Weights (groups, KH, KW, depth, filters), narrow groups merged block by block.
+
+    A panel has 16 lanes at least: groups with fewer filters share one, each with zero weights for
+    the channels of its neighbours.
+    """
+    high, wide, depth, total = weight.shape
+    filters = total // group
+    fitting = [n for n in range(1, group + 1) if group % n == 0 and n * filters <= tile.LANES]
+    times = max(fitting, default=1)
+    out = np.zeros((group // times, high, wide, times, depth, times, filters), np.int8)
+    parts = weight.reshape(high, wide, depth, group // times, times, filters)
+    for index in range(times):
+        out[:, :, :, index, :, index] = parts[:, :, :, :, index].transpose(3, 0, 1, 2, 4)
+    return out.reshape(group // times, high, wide, times * depth, times * filters)
 
 
 _NARROW = {
     (DType.U8, 1): depthwise.depthwise_u8_q8,
     (DType.U8, 2): depthwise.depthwise_u8_s16,
     (DType.S16, 1): depthwise.depthwise_s16_q8,
-    (DType.U8, 4): depthwise.depthwise_u8_s32,
     (DType.S16, 2): depthwise.depthwise_s16,
-    (DType.S16, 4): depthwise.depthwise_s16_s32,
 }
 _WIDE = {
     (DType.U8, 1): depthwise.depthwise_u8_q8_wide,
     (DType.U8, 2): depthwise.depthwise_u8_s16_wide,
-    (DType.U8, 4): depthwise.depthwise_u8_s32_wide,
+    (DType.U8, 4): depthwise.depthwise_u8_s32,
     (DType.S16, 1): depthwise.depthwise_s16_q8_wide,
     (DType.S16, 2): depthwise.depthwise_s16_wide,
-    (DType.S16, 4): depthwise.depthwise_s16_s32_wide,
+    (DType.S16, 4): depthwise.depthwise_s16_s32,
 }
 
 
-def plan_depthwise(instruction: op.Conv, planner: Planner) -> None:
+def plan_depthwise(instruction: op.Conv, planner: Planner, layout: Image) -> None:
     """One input channel for each output channel."""
     model = planner.model
-    kind, out_kind = model.type_of(instruction.x), model.type_of(instruction.output)
-    size, filters = kind.dtype.size, out_kind.shape[2]
-    layout = padded_input(instruction, planner)
+    size, filters = (
+        model.type_of(instruction.x).dtype.size,
+        model.type_of(instruction.output).shape[2],
+    )
     layout = _repeated(instruction, planner, layout, filters // instruction.group)
     windows = windows_of(instruction, planner, layout, filters * size)
-    out = planner.image(instruction.output)
-    pixel = filters * out_kind.dtype.size
-    output = Output(out.place, out.sample_bytes, out.row_bytes, pixel)
-    _emit_depthwise(instruction, planner, windows, output)
+    _emit_depthwise(instruction, planner, windows, output_of(instruction, planner))
 
 
 def _repeated(instruction: op.Conv, planner: Planner, layout: Image, times: int) -> Image:
@@ -183,18 +264,11 @@ def _emit_depthwise(
     kind, out_kind = model.type_of(instruction.x), model.type_of(instruction.output)
     size, stored, per_group = kind.dtype.size, out_kind.dtype.size, 4 // kind.dtype.size
     if windows.columns == 1 or (windows.kernel[1] == 1 and windows.rows == 1):
-        windows = windows.turned()
-        output = replace(output, row_step=output.step, step=output.row_step)
+        windows, output = windows.turned(), output.turned()
         weight = planner.constant(instruction.weight)[:, :, 0].transpose(1, 0, 2)
     else:
         weight = planner.constant(instruction.weight)[:, :, 0]
-    form = rounding_form(
-        instruction.shift,
-        instruction.zero_point,
-        instruction.lo,
-        instruction.hi,
-        out_kind.dtype is DType.S8,
-    )
+    form = form_of(instruction, out_kind)
     kernel = (_WIDE if form.is_wide else _NARROW)[kind.dtype, stored]
     taps = windows.taps
     slide = windows.step // windows.tap_step if windows.step % windows.tap_step == 0 else 0
@@ -217,22 +291,10 @@ def _emit_depthwise(
         kernel,
         *(windows.place, windows.sample_bytes, windows.row_step, windows.step),
         *(output.place, output.sample_bytes, output.row_step, output.step),
-        *(windows.rows, windows.columns, *form.numbers),
+        *(windows.rows, windows.columns, *form.words),
         *(planner.place(offsets), len(offsets) // per_group),
         *(planner.place(table), len(table), planner.place(panels)),
     )
-
-
-@reads_image.register(op.MaxPool)
-@reads_image.register(op.AveragePool)
-def _(instruction: op.Instruction, model: IntegerModel, value: int) -> bool:
-    return True
-
-
-@writes_image.register(op.MaxPool)
-@writes_image.register(op.AveragePool)
-def _(instruction: op.Instruction, model: IntegerModel) -> bool:
-    return True
 
 
 @plan.register
