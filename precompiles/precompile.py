@@ -4,31 +4,51 @@ Part of the set-up, so that no node compiles while it should serve. Kernels that
 are only loaded. Without numba there is nothing to do.
 """
 
+import os
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib import import_module
+from multiprocessing import get_context
 
-from precompiles.kernels.jit import KERNELS, load_numba
+from precompiles.kernels.jit import KERNELS, Kernel, load_numba
 from precompiles.kernels.walk import WALK
 
 
-def compile_all(show: bool = False) -> int:
-    """Compile or load every kernel; their number, 0 without a compiler."""
+def all_kernels() -> list[Kernel]:
+    """Every kernel there is, in the same order in every process."""
     import_module("precompiles.planning.program")
-    if load_numba() is None:
-        return 0
-    kernels = [WALK, *KERNELS]
-    for number, item in enumerate(kernels, 1):
-        if show:
-            print(
-                f"\rcompiling kernels {number}/{len(kernels)} {item.name:<40}", end="", flush=True
-            )
-        item.compiled()
-    return len(kernels)
+    return [WALK, *KERNELS]
+
+
+def compile_one(number: int) -> str:
+    """Compile or load one of ``all_kernels``; its name."""
+    item = all_kernels()[number]
+    item.compiled()
+    return item.name
+
+
+def compile_all(processes: int) -> Iterator[tuple[int, int, str]]:
+    """Compile all; after each (number done, of how many, name). Nothing without numba."""
+    count = len(all_kernels()) if load_numba() is not None else 0
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(compile_one, number) for number in range(count)]
+        for done, job in enumerate(as_completed(jobs), 1):
+            yield done, count, job.result()
+
+
+def main() -> None:
+    """Compile with every processor and say so."""
+    start, count = time.monotonic(), 0
+    for done, count, name in compile_all(min(os.cpu_count() or 1, 8)):
+        if sys.stderr.isatty():
+            line = f"\rcompiling kernels {done}/{count} {name}"
+            print(line[:78].ljust(78), end="", file=sys.stderr, flush=True)
+    end = "\r" if sys.stderr.isatty() else ""
+    text = f"{count} kernels ready in {time.monotonic() - start:.0f} s"
+    print(f"{end}{text:<78}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    start = time.monotonic()
-    made = compile_all(sys.stdout.isatty())
-    end = "\r" if sys.stdout.isatty() else ""
-    print(f"{end}{made} kernels ready in {time.monotonic() - start:.0f} s".ljust(72))
+    main()
