@@ -6,6 +6,7 @@ from dataclasses import fields
 import numpy as np
 
 from tools.compiler import (
+    onnx_attention,
     onnx_choices,
     onnx_dense,
     onnx_elementwise,
@@ -29,6 +30,7 @@ IMPORTERS: dict[str, Importer] = {
     **onnx_ml.IMPORTERS,
     **onnx_resize.IMPORTERS,
     **onnx_shape.IMPORTERS,
+    **onnx_attention.IMPORTERS,
 }
 _FOLDED = frozenset(
     """

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from precompiles.model.limits import MAX_PORTS
 from precompiles.model.types import DType, IntegerModel
 from tools.compiler import (  # each registers its operations with ``lower``
+    lower_attention,
     lower_choices,
     lower_dense,
     lower_elementwise,
@@ -30,13 +31,16 @@ from tools.compiler.graph import (
     Trees,
     operands,
 )
+from tools.compiler.graph_attention import Divide, Length
 from tools.compiler.graph_choices import Expand, Extreme, Negate, Rounding, Select, TopK
+from tools.compiler.lower_elementwise import has_table
 from tools.compiler.lower_inputs import declare_inputs
 from tools.compiler.lowering import Lowering, lower
 from tools.compiler.precision import Precision
 from tools.compiler.program import Operand
 
 FAMILIES = (
+    lower_attention,
     lower_choices,
     lower_dense,
     lower_elementwise,
@@ -45,7 +49,7 @@ FAMILIES = (
     lower_scores,
     lower_trees,
 )
-_INTEGER_INPUT = (Softmax, Normalize, Trees, Rounding)
+_INTEGER_INPUT = (Softmax, Normalize, Trees, Rounding, Divide, Length)
 _TRANSPARENT = (
     Reshape,
     Transpose,
@@ -64,9 +68,9 @@ _TRANSPARENT = (
 
 
 def wanted_in_integer_form(graph: FloatGraph, precision: Precision) -> frozenset[str]:
-    """Tensors that outputs, softmax and normalisation read, through what only moves them.
+    """Tensors that outputs, scores and normalisation read, through what only moves them.
 
-    Every 16-bit argument of a scalar function is one too: curves are finer than tables.
+    A small 16-bit argument of a scalar function is one too: curves are finer than tables.
     """
     wanted = set(graph.outputs)
     for operation in reversed(graph.operations):
@@ -75,8 +79,12 @@ def wanted_in_integer_form(graph: FloatGraph, precision: Precision) -> frozenset
             isinstance(operation, Function)
             and operation.clamp is None
             and precision.form_of(operation.x).dtype is DType.S16
+            and not has_table(graph, operation)
         )
-        if passes or curve or isinstance(operation, _INTEGER_INPUT):
+        narrow = isinstance(operation, Softmax) and not (
+            operation.logarithm or operation.output in wanted or precision.name == "wide"
+        )
+        if passes or curve or (isinstance(operation, _INTEGER_INPUT) and not narrow):
             wanted.update(operands(operation))
     return frozenset(wanted)
 

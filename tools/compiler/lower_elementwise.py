@@ -11,6 +11,7 @@ from tools.compiler.graph import (
     Affine,
     Bounds,
     Expression,
+    FloatGraph,
     Floats,
     Function,
     Mul,
@@ -40,6 +41,7 @@ from tools.compiler.quantize import (
 
 _CONSTANT_BITS = 24
 _WIDE_PRODUCT = 1 << 33
+_TABLE_ELEMENTS = 2048
 
 
 def _aligned(state: Lowering, a: Operand, b: Operand) -> tuple[Operand, Operand]:
@@ -184,10 +186,16 @@ def _(operation: Function, state: Lowering) -> Operand:
     x = state.native(operation.x)
     if operation.clamp is not None:
         return _clip_form(state, x, operation.clamp)
-    if x.type.dtype is DType.U8:
+    words = x.type.dtype is DType.S16 and operation.output not in state.fine
+    if x.type.dtype is DType.U8 or (words and has_table(state.graph, operation)):
         return _lookup(operation, state, x)
     found = state.range_of(operation.x) if state.has_range(operation.x) else None
     return emit_curve(state, operation, state.integer(operation.x), operation.expression, found)
+
+
+def has_table(graph: FloatGraph, operation: Function) -> bool:
+    """True where a table of 65,536 words is worth its bytes."""
+    return int(np.prod(graph.shapes[operation.x], dtype=np.int64)) >= _TABLE_ELEMENTS
 
 
 def _clip_form(state: Lowering, x: Operand, clamp: Bounds) -> Operand:
@@ -197,9 +205,11 @@ def _clip_form(state: Lowering, x: Operand, clamp: Bounds) -> Operand:
 
 
 def _lookup(operation: Function, state: Lowering, x: Operand) -> Operand:
-    """A table of all 256 codes, computed here once."""
+    """A table of all codes, computed here once; the index is the raw byte or word."""
     grid = state.result_grid(operation.output)
     codes = np.arange(256)
+    if x.type.dtype is DType.S16:
+        codes = np.arange(1 << 16, dtype=np.uint16).view(np.int16).astype(np.int64)
     real = (codes - x.zero_point).astype(np.float64) * float(x.scale)
     values = evaluate(operation.expression, real)
     if not np.isfinite(values).all():

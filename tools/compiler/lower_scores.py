@@ -18,6 +18,7 @@ from tools.compiler.lowering import (
     refuse,
     rescale,
 )
+from tools.compiler.lower_softmax import is_narrow, narrow_softmax
 from tools.compiler.program import Operand
 from tools.compiler.quantize import power_of_two
 from tools.compiler.spans import Range
@@ -66,6 +67,8 @@ def _exponential(state: Lowering, x: Operand) -> Operand:
 
 @lower.register
 def _(operation: Softmax, state: Lowering) -> Operand:
+    if is_narrow(state, operation):
+        return narrow_softmax(state, operation)
     x = coarsen(state, state.plain(state.integer(operation.x)), _SCORE_BITS)
     if x.hi - x.lo >= 1 << 62:
         x = clip(state, x, -(1 << 60), 1 << 60)

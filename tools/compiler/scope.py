@@ -97,6 +97,10 @@ class Scope:
         """Show the probe's value of ``name`` with its batch, now on ``axis``, in front."""
         self._tensors[name] = np.moveaxis(self._tensors[name], axis, 0)
 
+    def assume(self, name: str, value: Array) -> None:
+        """From now on an ONNX tensor is a constant, whatever its node reads."""
+        self._constants[name] = value
+
     def define_constant(self, node: OnnxNode, value: Array) -> str:
         """A constant that ONNX does not have, under a new name."""
         name = self.fresh(node)
