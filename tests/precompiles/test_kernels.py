@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from precompiles.kernels.arrays import exact
-from precompiles.kernels.conv import conv_reference, depthwise_u8, windows_u8
 from precompiles.kernels.gemm import (
     gemm_reference,
     gemm_s16,
@@ -74,41 +73,6 @@ def test_linear_integer_to_the_last_bit() -> None:
     out = np.empty((3, 37), np.int64)
     linear_integer(x, weight, bias, out)
     assert np.array_equal(out, linear_integer_reference(*map(exact, (x, weight, bias))))
-
-
-@pytest.mark.parametrize("channels", [1, 2, 15, 16, 17, 40])
-@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 1), (1, 4)])
-def test_windows_and_depthwise(channels: int, kernel: tuple[int, int]) -> None:
-    rng = np.random.default_rng(channels)
-    x = rng.integers(0, 256, (2, 8, 9, channels), np.uint8)
-    bias = rng.integers(-9999, 9999, channels).astype(np.int32)
-    multiplier = rng.integers(1, 1 << 31, channels).astype(np.int32)
-    taps = rng.integers(-128, 128, (*kernel, channels), np.int8)
-    rows, columns = (8 - kernel[0]) // 2 + 1, 9 - 2 * (kernel[1] - 1)
-    geometry = (2, 1, 1, 2)
-    out = np.empty((2, rows, columns, channels), np.int32)
-    depthwise_u8(x, taps, bias, multiplier, *geometry, *ROUNDING, out)
-    dense = rng.integers(-128, 128, (*kernel, channels, 3), np.int8)
-    window = np.empty((2, rows, columns, kernel[0] * kernel[1] * channels), np.uint8)
-    windows_u8(x, 0, *kernel, *geometry, window)
-    flat = window.reshape(-1, window.shape[-1])
-    sums = np.empty((len(flat), 3), np.int32)
-    few = np.resize(bias, 3), np.resize(multiplier, 3)
-    gemm_u8(flat, dense.reshape(-1, 3), *few, *ROUNDING, sums)
-    for sample in range(2):
-        image = exact(x[sample])
-        expected = conv_reference(
-            image,
-            exact(taps)[:, :, None],
-            exact(bias),
-            exact(multiplier),
-            (2, 1),
-            (1, 2),
-            *ROUNDING,
-        )
-        assert np.array_equal(out[sample], expected)
-        expected = conv_reference(image, exact(dense), *map(exact, few), (2, 1), (1, 2), *ROUNDING)
-        assert np.array_equal(sums.reshape(2, rows, columns, 3)[sample], expected)
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 16, 33, 100])
