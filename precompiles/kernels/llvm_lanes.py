@@ -18,6 +18,11 @@ def vector(element: Any, count: int) -> Any:
     return ir.VectorType(element, count)
 
 
+def lanes_of(features: str) -> int:
+    """32-bit lanes of the longest vector that all byte and word operations have."""
+    return 16 if "+avx512bw" in features else 8 if "+avx2" in features else 4
+
+
 def shuffle(b: Any, x: Any, y: Any, order: list[int]) -> Any:
     """Elements of ``x`` then ``y`` by index; ``y`` may be None."""
     other = ir.Constant(x.type, ir.Undefined) if y is None else y
@@ -82,9 +87,15 @@ def dot(b: Any, features: str, taps: int, total: Any, x: Any, w: Any) -> Any:
     if taps == 2:
         return dot_words(b, total, *(b.bitcast(v, vector(I16, v.type.count // 2)) for v in (x, w)))
     width = x.type.count * 8
-    if "+avx512vnni" in features and (width == 512 or "+avx512vl" in features):
+    is_long = "+avx512vnni" in features and (width == 512 or "+avx512vl" in features)
+    if is_long or ("+avxvnni" in features and width < 512):
         kinds = [total.type, x.type, w.type]
         call = declared(b, f"llvm.x86.avx512.vpdpbusd.{width}", total.type, kinds)
+        return b.call(call, [total, x, w])
+    if "+i8mm" in features and width == 128:
+        call = declared(
+            b, "llvm.aarch64.neon.usdot.v4i32.v16i8", total.type, [total.type, *2 * [x.type]]
+        )
         return b.call(call, [total, x, w])
     words = vector(I16, x.type.count // 2)
     x, w = b.bitcast(x, words), b.bitcast(w, words)
@@ -135,7 +146,7 @@ def packed(b: Any, features: str, x: Any, y: Any, is_signed: bool) -> Any:
     element, count = x.type.element, x.type.count
     half = {32: I16, 16: I8}[element.width]
     width = count * element.width
-    if "+avx512bw" in features:
+    if {128: "+sse2", 256: "+avx2", 512: "+avx512bw"}[width] in features:
         name = {32: "packssdw", 16: "packsswb" if is_signed else "packuswb"}[element.width]
         suffix = {128: f"sse2.{name}.128", 256: f"avx2.{name}", 512: f"avx512.{name}.512"}[width]
         result = vector(half, 2 * count)
@@ -145,7 +156,7 @@ def packed(b: Any, features: str, x: Any, y: Any, is_signed: bool) -> Any:
     ends = [ir.Constant(x.type, [end] * count) for end in (low, low + (1 << half.width) - 1)]
     parts = [b.trunc(bounded(b, value, *ends), vector(half, count)) for value in (x, y)]
     lane = 128 // element.width
-    order = []
+    order: list[int] = []
     for start in range(0, count, lane):
         order += range(start, start + lane)
         order += range(count + start, count + start + lane)

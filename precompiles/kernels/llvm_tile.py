@@ -26,6 +26,7 @@ from precompiles.kernels.llvm_lanes import (
     counted,
     dot,
     fitted,
+    lanes_of,
     load,
     packed,
     scale_narrow,
@@ -69,7 +70,7 @@ class Sweep:
 
     def __post_init__(self) -> None:
         self.given = [load(self.b, self.b.gep(self.args, [I64(8 * i)]), I64) for i in range(24)]
-        self.lanes = 16 if "+avx512bw" in self.features else 8 if "+avx2" in self.features else 4
+        self.lanes = lanes_of(self.features)
         registers = 32 if self.lanes == 16 or "+neon" in self.features else 16
         tall = {4: (4, 1), 2: (8, 3, 1), 1: (8, 3, 1)}
         self.heights = tall if registers == 32 else {4: (3, 1), 2: (6, 2, 1), 1: (8, 3, 1)}

@@ -115,9 +115,8 @@ def pack_panels(
                 np.pad(item[start : start + count], (0, missing))[order].astype(np.int32)
                 for item in (bias, multiplier)
             ]
-            packed = np.ascontiguousarray(terms[:, :, order].transpose(0, 2, 1))
-            parts = [item.reshape(-1).view(np.uint8) for item in (*words, packed)]
-            panel = np.concatenate(parts)
+            packed: Array = np.ascontiguousarray(terms[:, :, order].transpose(0, 2, 1))
+            panel = np.concatenate([item.reshape(-1).view(np.uint8) for item in (*words, packed)])
             table.append((vectors, count, group * x_group, start * stored, place))
             panels.append(np.pad(panel, (0, -len(panel) % 64)))
             place += len(panels[-1])
@@ -215,8 +214,8 @@ class _Panel:
         self.stored = stored
         self.order = channel_order(vectors, stored)
         self.bias, self.multiplier = panel[: 8 * width].view(np.int32).reshape(2, width)
-        terms = panel[8 * width :][: groups * width * per * term]
-        terms = terms.view(np.int8 if term == 1 else np.int16).reshape(groups, width, per)
+        packed = panel[8 * width :][: groups * width * per * term]
+        terms = packed.view(np.int8 if term == 1 else np.int16).reshape(groups, width, per)
         self.weight = terms.transpose(0, 2, 1).reshape(groups * per, width).astype(np.int64)
 
     def rescaled(self, values: U8, wide: int, given: list[int]) -> Array:

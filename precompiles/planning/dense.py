@@ -5,7 +5,7 @@ from math import prod
 
 import numpy as np
 
-from precompiles.kernels import gemm, tile
+from precompiles.kernels import gemm, matmul, tile
 from precompiles.kernels.arrays import S8, S64
 from precompiles.model import operators as op
 from precompiles.model.types import DType
@@ -87,4 +87,38 @@ def _(instruction: op.Gemm, planner: Planner) -> None:
         (1, rows),
         np.zeros(1, np.int64),
         weight,
+    )
+
+
+@plan.register
+def _(instruction: op.MatMul, planner: Planner) -> None:
+    kinds = (planner.model.type_of(v) for v in (instruction.a, instruction.b, instruction.output))
+    kind, other, out_kind = kinds
+    size, term, stored = kind.dtype.size, other.dtype.size, out_kind.dtype.size
+    (rows, depth), channels = kind.shape[-2:], out_kind.shape[-1]
+    matrices = prod(kind.shape[:-2])
+    groups = -(-depth * size // 4)
+    padded = -(-groups // matmul.CHUNK) * matmul.CHUNK
+    table = tile.table_of(channels, stored, padded * 4 // size * term)
+    vectors, _, _, _, last = table[-1].tolist()
+    pitch = last + tile.panel_bytes(vectors, padded * 4 // size * term)
+    panels = planner.scratch(matrices * pitch)
+    planner.emit(
+        matmul.PACKS[size, term],
+        *(planner.tensor(instruction.b), depth * channels * term, matrices),
+        *(depth, channels, instruction.transpose_b, groups),
+        *(planner.place(table), len(table), panels, pitch, stored),
+        planner.place(matmul.order_table(size, term, stored)),
+        *(instruction.a_zero_point, instruction.multiplier),
+    )
+    form = rounding_of(instruction, out_kind.dtype)
+    x, out = planner.tensor(instruction.a), planner.tensor(instruction.output)
+    planner.emit(
+        matmul.MATMULS[size, term, stored, form.is_wide],
+        *(x, rows * depth * size, 0, depth * size),
+        *(out, rows * channels * stored, 0, channels * stored),
+        *(matrices, 1, rows),
+        *(planner.place(np.zeros(1, np.int64)), 1, groups),
+        *(planner.place(table), len(table), panels, pitch),
+        *form.words,
     )
