@@ -13,12 +13,13 @@ distances of the output, of the first operand, and so on.
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from precompiles.kernels.arrays import S64, U8, Array
 from precompiles.kernels.jit import Kernel, kernel, subroutine
+from precompiles.kernels.typed import Element, named
 
 AXES: Final = 7
 ROWS: Final = AXES - 2
@@ -31,8 +32,6 @@ ATTRIBUTES: Final = 9
 RowOfOne = Callable[[Array, Array, S64], None]
 RowOfTwo = Callable[[Array, Array, Array, S64], None]
 RowOfThree = Callable[[Array, Array, Array, Array, S64], None]
-Element = Any
-"""numpy scalar type of an operand."""
 
 
 @subroutine
@@ -85,11 +84,8 @@ def width(layout: S64, number: int, columns: int) -> int:
     return columns if distance(layout, number, COLUMNS) > 0 else 1
 
 
-def _named(source: Any, row: Any, types: tuple[Element, ...]) -> Kernel:
-    """A kernel under a name of its own, by which it is also found on disk."""
-    letters = "_".join(np.dtype(item).str[1:] for item in types)
-    source.__name__ = source.__qualname__ = f"{row.__name__.removesuffix('_row')}_{letters}"
-    return kernel(source)
+def _stem(row: Callable[..., None]) -> str:
+    return row.__name__.removesuffix("_row")
 
 
 @cache
@@ -111,7 +107,7 @@ def unary(row: RowOfOne, x_type: Element, out_type: Element) -> Kernel:
                 o += distance(layout, 0, ROWS)
                 i += distance(layout, 1, ROWS)
 
-    return _named(walk, row, (x_type, out_type))
+    return kernel(named(walk, _stem(row), x_type, out_type))
 
 
 @cache
@@ -137,7 +133,7 @@ def binary(row: RowOfTwo, a_type: Element, b_type: Element, out_type: Element) -
                 i += distance(layout, 1, ROWS)
                 j += distance(layout, 2, ROWS)
 
-    return _named(walk, row, (a_type, b_type, out_type))
+    return kernel(named(walk, _stem(row), a_type, b_type, out_type))
 
 
 @cache
@@ -163,7 +159,7 @@ def tabled(row: RowOfTwo, x_type: Element, table_type: Element, out_type: Elemen
                 o += distance(layout, 0, ROWS)
                 i += distance(layout, 1, ROWS)
 
-    return _named(walk, row, (x_type, table_type, out_type))
+    return kernel(named(walk, _stem(row), x_type, table_type, out_type))
 
 
 @cache
@@ -194,4 +190,4 @@ def ternary(row: RowOfThree, value_type: Element) -> Kernel:
                 j += distance(layout, 2, ROWS)
                 k += distance(layout, 3, ROWS)
 
-    return _named(walk, row, (value_type,))
+    return kernel(named(walk, _stem(row), value_type))

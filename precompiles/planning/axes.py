@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from precompiles.kernels.broadcast import ATTRIBUTES, ROWS
 from precompiles.kernels.jit import Kernel
+from precompiles.kernels.typed import Element
 from precompiles.model.types import TensorType
 from precompiles.planning.planner import Place, Planner
 
@@ -39,6 +40,11 @@ class Axis:
     distances: tuple[int, ...]
     is_batched: bool = False
     """True when ``size`` is per sample."""
+
+
+def element_type(planner: Planner, value: int) -> Element:
+    """The numpy scalar type of a value."""
+    return planner.dtype(value).type
 
 
 def view(planner: Planner, value: int, shape: Sequence[int]) -> Operand:

@@ -9,7 +9,7 @@ from precompiles.kernels import clip, integer, lookup, requantize, roots, select
 from precompiles.kernels.broadcast import RowOfTwo, binary, tabled, ternary, unary
 from precompiles.model import operators as op
 from precompiles.model.types import IntegerModel
-from precompiles.planning.axes import Operand, emit_elementwise, merged, view
+from precompiles.planning.axes import Operand, element_type, emit_elementwise, merged, view
 from precompiles.planning.borders import reads_image, writes_image
 from precompiles.planning.planner import Planner
 from precompiles.planning.registry import plan
@@ -55,10 +55,6 @@ class Pair:
     """True when the second one repeats along the columns."""
 
 
-def _element(planner: Planner, value: int) -> Any:
-    return planner.dtype(value).type
-
-
 def _pair(planner: Planner, instruction: _Pairwise) -> Pair:
     shape = planner.model.type_of(instruction.output).shape
     values = instruction.a, instruction.b
@@ -82,7 +78,7 @@ def _sorted(planner: Planner, pair: Pair) -> Pair:
 
 def _emit(planner: Planner, row: RowOfTwo, pair: Pair, output: int, *words: int) -> None:
     shape = planner.model.type_of(output).shape
-    types = [_element(planner, value) for value in (*pair.values, output)]
+    types = [element_type(planner, value) for value in (*pair.values, output)]
     operands = view(planner, output, shape), *pair.views
     emit_elementwise(planner, binary(row, *types), operands, shape, *words)
 
@@ -119,7 +115,9 @@ def _(instruction: op.Requantize, planner: Planner) -> None:
     shape = planner.model.type_of(instruction.output).shape
     values = instruction.output, instruction.x, instruction.multiplier
     operands = [view(planner, value, shape) for value in values]
-    x_type, out_type = (_element(planner, value) for value in (instruction.x, instruction.output))
+    x_type, out_type = (
+        element_type(planner, value) for value in (instruction.x, instruction.output)
+    )
     kernel = binary(requantize.requantize_row, x_type, np.int32, out_type)
     rounding = instruction.shift, instruction.zero_point, instruction.lo, instruction.hi
     emit_elementwise(planner, kernel, operands, shape, instruction.x_zero_point, *rounding)
@@ -127,7 +125,7 @@ def _(instruction: op.Requantize, planner: Planner) -> None:
 
 @plan.register
 def _(instruction: op.Clip, planner: Planner) -> None:
-    kind = _element(planner, instruction.x)
+    kind = element_type(planner, instruction.x)
     kernel = unary(clip.clip_row, kind, kind)
     ends = instruction.lo, instruction.hi
     _emit_unary(planner, kernel, instruction.x, instruction.output, *ends)
@@ -146,7 +144,7 @@ def _(instruction: op.Lookup, planner: Planner) -> None:
 def _(instruction: op.PiecewiseLinear, planner: Planner) -> None:
     parts = instruction.knots, instruction.values, instruction.slopes
     table = np.concatenate([planner.constant(value) for value in parts])
-    kind = _element(planner, instruction.x)
+    kind = element_type(planner, instruction.x)
     kernel = tabled(integer.piecewise_linear_row, kind, np.int64, np.int64)
     steps = (table.size // 3 - 1).bit_length()
     words = planner.place(table), table.nbytes, instruction.shift, steps
@@ -218,5 +216,5 @@ def _(instruction: op.Maximum, planner: Planner) -> None:
 
 @plan.register
 def _(instruction: op.SquareRoot, planner: Planner) -> None:
-    kernel = unary(roots.square_root_row, _element(planner, instruction.x), np.int64)
+    kernel = unary(roots.square_root_row, element_type(planner, instruction.x), np.int64)
     _emit_unary(planner, kernel, instruction.x, instruction.output)
