@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tools.compiler.errors import CompileError
+from tools.compiler.evaluate import evaluate_graph
 from tools.compiler.graph import (
     Array,
     Conv,
@@ -96,8 +97,10 @@ def calibrate(
     known = {name for node in model.nodes for name in node.outputs if name}
     wanted = [operation.output for operation in graph.operations if operation.output in known]
     weighted = _weighted(graph)
+    inner_names = [operation.output for operation in graph.operations]
     streams = {
-        name: _Stream(wants_mean=name in weighted) for name in dict.fromkeys((*samples, *wanted))
+        name: _Stream(wants_mean=name in weighted)
+        for name in dict.fromkeys((*samples, *wanted, *inner_names))
     }
     for name, value in samples.items():
         streams[name].update(value)
@@ -108,13 +111,17 @@ def calibrate(
     count, seen = len(next(iter(samples.values()))), 0
     size = max(1, min(_LARGEST_PIECE, _PIECE_BYTES // bytes_each))
     for piece in Oracle(model, wanted, graph.batch_axes).pieces(samples, size):
-        for name in wanted:
-            streams[name].update(piece[name])
-            if seen < kept:
-                inner[name].append(piece[name][: kept - seen])
+        length = len(piece[model.outputs[0]])
+        values = {name: value[seen : seen + length] for name, value in samples.items()}
+        values.update((name, piece[name]) for name in wanted)
+        evaluate_graph(graph, values)
+        for name in values.keys() - samples.keys():
+            streams[name].update(values[name])
+        for name in wanted if seen < kept else ():
+            inner[name].append(piece[name][: kept - seen])
         for name in model.outputs:
             parts[name].append(piece[name])
-        seen += len(piece[model.outputs[0]])
+        seen += length
         if progress is not None:
             progress(seen, count)
     outputs = {
@@ -122,9 +129,9 @@ def calibrate(
         for name, source in zip(graph.outputs, model.outputs, strict=True)
     }
     _require_finite(outputs)
-    values = {name: np.concatenate(pieces) for name, pieces in inner.items()}
-    histograms = {name: stream.histogram for name, stream in streams.items()}
-    return Calibration(_statistics(graph, streams, method), histograms, outputs, values, samples)
+    shown = {name: np.concatenate(pieces) for name, pieces in inner.items()}
+    histograms = {name: stream.histogram for name, stream in streams.items() if stream.range}
+    return Calibration(_statistics(graph, streams, method), histograms, outputs, shown, samples)
 
 
 def _require_finite(outputs: Mapping[str, Floats]) -> None:

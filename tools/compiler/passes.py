@@ -28,7 +28,14 @@ from tools.compiler.graph import (
     live_operations,
     renamed,
 )
+from tools.compiler.passes_attention import (
+    drop_expands,
+    fuse_products,
+    merge_offsets,
+    share_equal,
+)
 from tools.compiler.passes_function import fuse_functions
+from tools.compiler.passes_quantized import fuse_regrid
 
 _Operation = TypeVar("_Operation", bound=Operation)
 _Clamped = Dense | Conv | Affine | Add | Mul
@@ -40,9 +47,14 @@ def optimise(graph: FloatGraph) -> FloatGraph:
         drop_normalize,
         fold_columns,
         fold_affine,
+        fuse_products,
         fuse_functions,
         fuse_clamps,
+        fuse_regrid,
         merge_moves,
+        merge_offsets,
+        drop_expands,
+        share_equal,
     ):
         graph = _clean(one(graph))
     return graph
@@ -71,7 +83,7 @@ def drop_normalize(graph: FloatGraph) -> FloatGraph:
     }
     operations = tuple(
         replace(softmax[item.x], output=item.output)
-        if isinstance(item, Normalize) and item.x in softmax
+        if isinstance(item, Normalize) and item.kind == "l1" and item.x in softmax
         else item
         for item in graph.operations
     )
