@@ -7,7 +7,7 @@ import operator
 
 import numpy as np
 
-from precompiles.kernels.arrays import S32, S64, U8, Exact, empty_exact
+from precompiles.kernels.arrays import S64, U8, Exact, empty_exact
 from precompiles.kernels.jit import kernel
 from precompiles.kernels.requantize import clip_value, requantize_value
 from precompiles.kernels.tile import multiply_windows
@@ -40,20 +40,6 @@ def linear_integer_reference(x: Exact, weight: Exact, bias: Exact) -> Exact:
         for n, column in enumerate(columns):
             out[m, n] = bias[n] + sum(map(operator.mul, terms, column))
     return out
-
-
-@kernel("void(int64[:, ::1], int32[:, ::1], int64[::1], int64[:, ::1])")
-def linear_integer(x: S64, weight: S32, bias: S64, out: S64) -> None:
-    """Equal linear_integer_reference; x (M, K), weight (K, N), out (M, N)."""
-    for m in range(x.shape[0]):
-        row = x[m]
-        sums = out[m]
-        sums[:] = bias
-        for k in range(row.size):
-            value = row[k]
-            weights = weight[k]
-            for n in range(sums.size):
-                sums[n] = np.int64(sums[n] + np.int64(value * np.int64(weights[n])))
 
 
 @kernel

@@ -5,7 +5,7 @@ from math import prod
 
 import numpy as np
 
-from precompiles.kernels import gemm, matmul, tile
+from precompiles.kernels import gemm, linear, matmul, tile
 from precompiles.kernels.arrays import S8, S64
 from precompiles.model import operators as op
 from precompiles.model.types import DType
@@ -121,4 +121,18 @@ def _(instruction: op.MatMul, planner: Planner) -> None:
         *(planner.place(np.zeros(1, np.int64)), 1, groups),
         *(planner.place(table), len(table), panels, pitch),
         *form.words,
+    )
+
+
+@plan.register
+def _(instruction: op.LinearInteger, planner: Planner) -> None:
+    kind = planner.model.type_of(instruction.x)
+    weight, bias = (planner.constant(v) for v in (instruction.weight, instruction.bias))
+    depth, width = weight.shape
+    is_narrow = width < linear.NARROW
+    planner.emit(
+        linear.LINEARS[kind.dtype.size, is_narrow],
+        *(planner.tensor(instruction.x), prod(kind.shape[:-1]), depth),
+        *(planner.place(weight.T if is_narrow else weight), planner.place(bias), width),
+        planner.tensor(instruction.output),
     )
