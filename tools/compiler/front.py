@@ -12,13 +12,16 @@ from tools.compiler import (
     onnx_elementwise,
     onnx_images,
     onnx_ml,
+    onnx_quantized,
     onnx_resize,
     onnx_shape,
 )
 from tools.compiler.batch_axis import batch_first
+from tools.compiler.coded import codes_as_numbers, finish_codes, moved_codes
 from tools.compiler.errors import CompileError
 from tools.compiler.graph import Array, FloatGraph, Operation, TreeTable, live_operations
 from tools.compiler.onnx_import import OnnxModel, OnnxNode
+from tools.compiler.onnx_quantized import note_constant
 from tools.compiler.onnx_recurrent import expand_recurrent
 from tools.compiler.scope import Importer, Scope, open_scope
 
@@ -28,6 +31,7 @@ IMPORTERS: dict[str, Importer] = {
     **onnx_elementwise.IMPORTERS,
     **onnx_images.IMPORTERS,
     **onnx_ml.IMPORTERS,
+    **onnx_quantized.IMPORTERS,
     **onnx_resize.IMPORTERS,
     **onnx_shape.IMPORTERS,
     **onnx_attention.IMPORTERS,
@@ -68,7 +72,9 @@ def float_graph(model: OnnxModel, samples: Mapping[str, Array]) -> FloatGraph:
         _import_node(scope, node)
     outputs = []
     for name in model.outputs:
-        resolved = scope.resolve(name)
+        if name in scope.coded:
+            codes_as_numbers(scope, model.nodes[-1], name)
+        resolved = f"{name}@codes" if name in scope.coded else scope.resolve(name)
         if resolved not in scope.shapes:
             raise CompileError(f"output {name!r} does not depend on any input")
         if scope.batch_axes.get(name, 0):
@@ -110,6 +116,7 @@ def _require_finite(operation: Operation) -> None:
 
 def _import_node(scope: Scope, node: OnnxNode) -> None:
     if all(scope.constant(name) is not None for name in node.outputs if name):
+        note_constant(scope, node)
         return
     importer = IMPORTERS.get(node.operator)
     if importer is None:
@@ -119,7 +126,12 @@ def _import_node(scope: Scope, node: OnnxNode) -> None:
             node=node.name,
             operator=node.operator,
         )
-    importer(scope, batch_first(scope, node))
+    shown = batch_first(scope, node)
+    if node.operator in onnx_quantized.IMPORTERS:
+        importer(scope, shown)
+        return
+    importer(scope, moved_codes(scope, shown))
+    finish_codes(scope, shown)
 
 
 def _unknown(node: OnnxNode) -> CompileError:

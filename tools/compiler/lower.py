@@ -11,6 +11,7 @@ from tools.compiler import (  # each registers its operations with ``lower``
     lower_elementwise,
     lower_images,
     lower_moves,
+    lower_quantized,
     lower_scores,
     lower_trees,
 )
@@ -46,6 +47,7 @@ FAMILIES = (
     lower_elementwise,
     lower_images,
     lower_moves,
+    lower_quantized,
     lower_scores,
     lower_trees,
 )

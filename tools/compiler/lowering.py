@@ -118,7 +118,7 @@ class Lowering:
 
     def result_grid(self, name: str) -> Grid:
         """Grid for an operation that requantises: s32 where integer form is wanted."""
-        if name in self.fine:
+        if name in self.fine and name not in self.graph.grids:
             found = self.range_of(name)
             return activation_grid(found.low, found.high, DType.S32)
         return self.grid(name)

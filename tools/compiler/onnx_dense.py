@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tools.compiler.coded import weight_steps
 from tools.compiler.graph import Add, ArgMax, Conv, Dense, Floats, Pool, Reduce, Shape, Softmax
 from tools.compiler.graph_choices import Negate
 from tools.compiler.onnx_import import OnnxNode
@@ -23,9 +24,15 @@ _MAX_SPATIAL = 2
 
 
 def emit_dense(
-    scope: Scope, node: OnnxNode, x: str, weight: Floats, bias: Floats, output: str
+    scope: Scope,
+    node: OnnxNode,
+    x: str,
+    weight: Floats,
+    bias: Floats,
+    output: str,
+    steps: Floats | None = None,
 ) -> str:
-    """Emit ``x @ weight + bias`` on the last axis."""
+    """Emit ``x @ weight + bias`` on the last axis; ``steps`` as for ``Dense``."""
     shape = (*scope.shapes[x][:-1], weight.shape[1])
     operation = Dense(
         origin=origin(node),
@@ -33,8 +40,20 @@ def emit_dense(
         x=x,
         weight=np.asarray(weight, dtype=np.float64),
         bias=np.asarray(np.broadcast_to(bias, (weight.shape[1],)), dtype=np.float64),
+        steps=steps,
     )
     return scope.emit(operation, shape)
+
+
+def _known_steps(scope: Scope, node: OnnxNode, index: int, axis: int) -> Floats | None:
+    """Scales of a weight that the file holds quantised, one per entry of ``axis``."""
+    found, values = scope.steps.get(node.inputs[index]), scope.constant(node.inputs[index])
+    if found is None or values is None:
+        return None
+    scale, given = found
+    if scale.size > 1 and given % values.ndim != axis:
+        return None
+    return weight_steps(np.asarray(values, np.float64), scale, axis)
 
 
 def _gemm(scope: Scope, node: OnnxNode) -> None:
@@ -42,9 +61,12 @@ def _gemm(scope: Scope, node: OnnxNode) -> None:
         reject(node, "transposes its data operand", "transpose the weights instead")
     x = data(scope, node)
     weight = np.asarray(required(scope, node, 1, "weight"), dtype=np.float64)
+    steps = _known_steps(scope, node, 1, 0 if node.attributes.get("transB", 0) else 1)
     if node.attributes.get("transB", 0):
         weight = weight.T
-    weight = weight * float(node.attributes.get("alpha", 1.0))
+    alpha = float(node.attributes.get("alpha", 1.0))
+    weight = weight * alpha
+    steps = steps * alpha if steps is not None and alpha > 0 else None
     beta = float(node.attributes.get("beta", 1.0))
     has_tensor = len(node.inputs) > 2 and scope.resolve(node.inputs[2]) in scope.shapes
     bias = None if has_tensor else constant(scope, node, 2, "bias")
@@ -54,11 +76,11 @@ def _gemm(scope: Scope, node: OnnxNode) -> None:
             node, f"has a bias of {row.size} values for {weight.shape[1]} columns", "use one row"
         )
     if not has_tensor:
-        emit_dense(scope, node, x, weight, row, node.outputs[0])
+        emit_dense(scope, node, x, weight, row, node.outputs[0], steps)
         return
     if beta != 1.0:
         reject(node, f"scales a computed C by beta = {beta}", "export with beta = 1")
-    product = emit_dense(scope, node, x, weight, row, scope.fresh(node))
+    product = emit_dense(scope, node, x, weight, row, scope.fresh(node), steps)
     other = data(scope, node, 2)
     total = Add(origin=origin(node), output=node.outputs[0], a=product, b=other)
     scope.emit(total, scope.shapes[product])
@@ -77,7 +99,8 @@ def _matmul(scope: Scope, node: OnnxNode) -> None:
         return
     if weight.ndim != 2 or not scope.shapes[x]:
         reject(node, f"has a stack of weights of shape {weight.shape}", "use one matrix per MatMul")
-    emit_dense(scope, node, x, weight, np.zeros(1), node.outputs[0])
+    steps = _known_steps(scope, node, 1, 1)
+    emit_dense(scope, node, x, weight, np.zeros(1), node.outputs[0], steps)
 
 
 def _spatial(scope: Scope, node: OnnxNode, x: str) -> int:
@@ -126,32 +149,56 @@ def _image_size(scope: Scope, x: str) -> tuple[int, int]:
     return height, width
 
 
-def _conv(scope: Scope, node: OnnxNode) -> None:
-    x = data(scope, node)
+def emit_conv(
+    scope: Scope,
+    node: OnnxNode,
+    x: str,
+    weight: Floats,
+    bias: Floats | None,
+    shape: Shape,
+    output: str,
+    steps: Floats | None = None,
+) -> str:
+    """Emit a convolution with the node's attributes; weight as in ONNX, ``shape`` of the result."""
     count = _spatial(scope, node, x)
-    weight = np.asarray(required(scope, node, 1, "weight"), dtype=np.float64)
     if weight.ndim == 3:
         weight = weight[:, :, np.newaxis, :]
-    bias = constant(scope, node, 2, "bias")
     strides = _two(node.attributes.get("strides"), count, 1)
     dilations = _two(node.attributes.get("dilations"), count, 1)
     kernel = (int(weight.shape[2]), int(weight.shape[3]))
     operation = Conv(
         origin=origin(node),
-        output=node.outputs[0],
+        output=output,
         x=x,
         weight=weight,
-        bias=np.zeros(len(weight)) if bias is None else np.asarray(bias, dtype=np.float64),
+        bias=np.zeros(len(weight)) if bias is None else bias,
         strides=strides,
         pads=_pads(node, _image_size(scope, x), kernel, strides, dilations, count),
         dilations=dilations,
         group=int(node.attributes.get("group", 1)),
+        steps=steps,
     )
-    scope.emit(operation, scope.probed_shape(node, node.outputs[0]))
+    return scope.emit(operation, shape)
+
+
+def _conv(scope: Scope, node: OnnxNode) -> None:
+    x = data(scope, node)
+    weight = np.asarray(required(scope, node, 1, "weight"), dtype=np.float64)
+    given = constant(scope, node, 2, "bias")
+    bias = None if given is None else np.asarray(given, dtype=np.float64)
+    shape = scope.probed_shape(node, node.outputs[0])
+    steps = _known_steps(scope, node, 1, 0)
+    emit_conv(scope, node, x, weight, bias, shape, node.outputs[0], steps)
 
 
 def _pool(scope: Scope, node: OnnxNode) -> None:
-    x = data(scope, node)
+    import_pool(scope, node, node.operator, data(scope, node), node.outputs[0])
+
+
+def import_pool(scope: Scope, node: OnnxNode, operator: str, x: str, output: str) -> str:
+    """Emit the pooling ``operator`` of x with the node's attributes."""
+    if operator.startswith("Global"):
+        return _global_pool(scope, node, operator, x, output)
     count = _spatial(scope, node, x)
     kernel = _two(node.attributes["kernel_shape"], count, 1)
     strides = _two(node.attributes.get("strides"), count, 1)
@@ -169,8 +216,8 @@ def _pool(scope: Scope, node: OnnxNode) -> None:
         if missing > 0 and counted:
             reject(node, "combines ceil_mode with count_include_pad", "use one of the two")
         pads[axis + 2] += max(0, missing)
-    kind = "max" if node.operator == "MaxPool" else "average"
-    _emit_pool(scope, node, x, kind, (kernel, strides, tuple(pads)), counted, node.outputs[0])
+    kind = "max" if operator == "MaxPool" else "average"
+    return _emit_pool(scope, node, x, kind, (kernel, strides, tuple(pads)), counted, output)
 
 
 def _emit_pool(
@@ -202,12 +249,11 @@ def _emit_pool(
     return scope.emit(operation, (scope.shapes[x][0], *positions[3 - rank :]))
 
 
-def _global_pool(scope: Scope, node: OnnxNode) -> None:
-    x = data(scope, node)
+def _global_pool(scope: Scope, node: OnnxNode, operator: str, x: str, output: str) -> str:
     _spatial(scope, node, x)
-    kind = "max" if node.operator == "GlobalMaxPool" else "average"
+    kind = "max" if operator == "GlobalMaxPool" else "average"
     window = (_image_size(scope, x), (1, 1), (0, 0, 0, 0))
-    _emit_pool(scope, node, x, kind, window, False, node.outputs[0])
+    return _emit_pool(scope, node, x, kind, window, False, output)
 
 
 def _reduce(scope: Scope, node: OnnxNode) -> None:
@@ -310,8 +356,8 @@ IMPORTERS: dict[str, Importer] = {
     "AveragePool": _pool,
     "Conv": _conv,
     "Gemm": _gemm,
-    "GlobalAveragePool": _global_pool,
-    "GlobalMaxPool": _global_pool,
+    "GlobalAveragePool": _pool,
+    "GlobalMaxPool": _pool,
     "LogSoftmax": _softmax,
     "MatMul": _matmul,
     "MaxPool": _pool,

@@ -7,13 +7,14 @@ shapes are static; so Shape/Gather/Concat/Range/ConstantOfShape chains vanish he
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 
 from tools.compiler.errors import CompileError
 from tools.compiler.graph import (
     Array,
+    Floats,
     GraphInput,
     Operation,
     Reshape,
@@ -24,6 +25,9 @@ from tools.compiler.graph import (
 from tools.compiler.onnx_import import OnnxModel, OnnxNode
 from tools.compiler.oracle import Oracle
 from tools.compiler.quantize import Grid
+
+if TYPE_CHECKING:
+    from tools.compiler.coded import Coded
 
 PROBE_BATCH = 3
 _SHAPE_OPERATORS = ("Shape", "Size")
@@ -43,7 +47,10 @@ class Scope:
         self.opset = opset
         self.operations: list[Operation] = []
         self.shapes: dict[str, Shape] = {item.name: item.shape for item in inputs}
+        self.inputs = inputs
         self.grids: dict[str, Grid] = {}
+        self.coded: dict[str, Coded] = {}
+        self.steps: dict[str, tuple[Floats, int]] = {}
         self._constants = dict(constants)
         self._tensors = dict(tensors)
         self.batch = next(len(tensors[item.name]) for item in inputs)
@@ -92,6 +99,10 @@ class Scope:
     def probe(self, name: str) -> Array:
         """The probe's value of a data tensor."""
         return self._tensors[name]
+
+    def share_probe(self, name: str, other: str) -> None:
+        """Let ``other`` have the probe's value of ``name``."""
+        self._tensors[other] = self._tensors[name]
 
     def move_batch(self, name: str, axis: int) -> None:
         """Show the probe's value of ``name`` with its batch, now on ``axis``, in front."""

@@ -67,11 +67,13 @@ class Statistics:
         ranges: smallest and largest value.
         clipped: the range that an 8-bit grid should cover; absent: all of it.
         means: mean of each element over the samples, shape per sample.
+        columns: smallest and largest value of each column of the last axis.
     """
 
     ranges: Mapping[str, Range]
     clipped: Mapping[str, Range] = field(default_factory=dict)
     means: Mapping[str, Floats] = field(default_factory=dict)
+    columns: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
 
 
 def derive_ranges(graph: FloatGraph, ranges: dict[str, Range]) -> None:
@@ -89,6 +91,9 @@ def derive_ranges(graph: FloatGraph, ranges: dict[str, Range]) -> None:
             ranges[operation.x] = seen.joined(ranges[operation.output])
         ranges.setdefault(operation.x, ranges[operation.output])
     _tie(graph, ranges)
+    for name, grid in graph.grids.items():
+        ends = [float((code - grid.zero_point) * grid.scale) for code in grid.limits]
+        ranges[name] = Range(*ends)
     constants = {
         operation.output: operation.value
         for operation in graph.operations
