@@ -17,6 +17,7 @@ _SCORE_KNOTS = 1000
 _INNER_KNOTS = 400
 _DENSE = 1 << 16
 _OUTSIDE = 0.2
+_RIM = 0.1
 _FREE_RANGE = 32.0
 _MARGINS = (1.5, 1.0, 0.6, 0.3, 0.15, 0.05)
 _INPUT_BITS = 32
@@ -118,7 +119,8 @@ def _knots(
     density = np.sqrt(np.concatenate([bend[:1], bend, bend[-1:]]))
     density += 1e-3 * max(float(density.max()), 1e-12)
     if found is not None:
-        density[(grid < found.low) | (grid > found.high)] *= _OUTSIDE
+        rim = _RIM * (found.high - found.low)
+        density[(grid < found.low - rim) | (grid > found.high + rim)] *= _OUTSIDE
     reached = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
     wanted = np.linspace(0.0, reached[-1], count)
     points = np.interp(wanted, reached, grid)
