@@ -8,8 +8,8 @@ import numpy as np
 from precompiles.kernels.arrays import S32, S64, U8, Array
 from precompiles.kernels.jit import kernel, subroutine
 
-NARROW = 8
-"""Fewer output columns than this are summed row by row of the transposed weight."""
+NARROW = 32
+"""Fewer columns of output than this, and than terms, are summed along the transposed weight."""
 
 
 @subroutine
@@ -133,4 +133,4 @@ LINEARS = {
     (4, False): linear_s32_wide,
     (8, False): linear_s64_wide,
 }
-"""Kernel by bytes of an element of x, and whether N is below NARROW."""
+"""Kernel by bytes of an element of x, and the form of the weight."""

@@ -129,7 +129,7 @@ def _(instruction: op.LinearInteger, planner: Planner) -> None:
     kind = planner.model.type_of(instruction.x)
     weight, bias = (planner.constant(v) for v in (instruction.weight, instruction.bias))
     depth, width = weight.shape
-    is_narrow = width < linear.NARROW
+    is_narrow = width < min(depth, linear.NARROW)
     planner.emit(
         linear.LINEARS[kind.dtype.size, is_narrow],
         *(planner.tensor(instruction.x), prod(kind.shape[:-1]), depth),
