@@ -10,9 +10,10 @@ step's row of byte offsets, sizes and attributes. A kernel is compiled once per 
 needed, with fixed flags: no fast math, no threads inside, the interpreter lock released.
 
 Machine code is kept on disk in a private folder named by everything it depends on: the bytes of
-every file of this package, Python, numba, llvmlite and numpy, and the CPU with its compile
-switches. numba's own cache sees only the file of the function, which would let a node run
-yesterday's arithmetic. Processes that need the same kernel wait for the one that compiles it.
+its source file and of all that it imports (``sources``), Python, numba, llvmlite and numpy, and the
+CPU with its compile switches. numba's own cache sees only the file of the function, which would let
+a node run yesterday's arithmetic. Processes that need the same kernel wait for the one that
+compiles it.
 Without numba the same functions run as plain Python, with the same integers.
 """
 
@@ -22,8 +23,9 @@ import os
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar, overload
@@ -31,6 +33,7 @@ from typing import Any, Final, TypeAlias, TypeVar, overload
 import numpy as np
 
 from precompiles.kernels.arrays import S64, U8
+from precompiles.kernels.sources import digest_of, imports_of, read_sources
 
 Body: TypeAlias = Callable[[U8, U8, S64, int], None]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -42,6 +45,9 @@ KERNELS: "Final[list[Kernel]]" = []
 
 _SUBROUTINES: Final[list[Callable[..., Any]]] = []
 _COMPILING: Final = threading.RLock()
+_SOURCES: Final = read_sources(KERNEL_FOLDER)
+"""Taken before the kernels are imported: an edit of a file never renames what runs here."""
+
 _SWITCHES: Final = (
     "OPT",
     "LOOP_VECTORIZE",
@@ -136,7 +142,7 @@ def compile_function(source: Callable[..., Any], signature: str) -> Callable[...
         return source
     with _COMPILING:
         _register_subroutines()
-        folder = cache_folder(numba)
+        folder = cache_folder(numba, source_digest(source.__module__))
         private = make_private(folder)
         previous = numba.config.CACHE_DIR
         if private:
@@ -175,20 +181,18 @@ def _alone(folder: Path | None, source: Callable[..., Any]) -> Iterator[None]:
         os.close(handle)
 
 
-def source_digest(sources: Path = KERNEL_FOLDER) -> str:
-    """Digest of every file of kernels: 64 hex digits."""
-    digest = hashlib.sha256()
-    for path in sorted(sources.glob("*.py")):
-        data = path.read_bytes()
-        digest.update(f"{path.name} {len(data)}\n".encode() + data)
-    return digest.hexdigest()
+@cache
+def _imports() -> Mapping[str, set[str]]:
+    return imports_of(_SOURCES)
 
 
-_LOADED: Final = source_digest()
-"""Taken before the kernels are imported: an edit of a file never renames what runs here."""
+@cache
+def source_digest(module: str) -> str:
+    """Digest of the files that the kernels of a module depend on; of all for one from elsewhere."""
+    return digest_of(module.removeprefix(f"{__package__}."), _SOURCES, _imports())
 
 
-def cache_folder(numba: Any, sources: str = _LOADED) -> Path:
+def cache_folder(numba: Any, sources: str) -> Path:
     """Folder for machine code made from files of digest ``sources`` by ``numba`` on this CPU."""
     llvm = import_module("llvmlite.binding")
     digest = hashlib.sha256(sources.encode())

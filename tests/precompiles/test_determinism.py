@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from precompiles.kernels import jit
+from precompiles.kernels.sources import digest_of, imports_of, read_sources
+from precompiles.precompile import all_kernels
 from precompiles.selftest import reference_digest
 
 PROCESSORS = (
@@ -147,9 +149,10 @@ def test_a_killed_compiler_keeps_nobody_waiting(tmp_path: Path) -> None:
         "from precompiles.kernels import border, jit\n"
         "jit._register_subroutines = lambda: None\n"
         "import numba\n"
-        "folder = jit.cache_folder(numba)\n"
+        "source = border.fill_border.source\n"
+        "folder = jit.cache_folder(numba, jit.source_digest(source.__module__))\n"
         "jit.make_private(folder)\n"
-        "with jit._alone(folder, border.fill_border.source):\n"
+        "with jit._alone(folder, source):\n"
         "    print('held', flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
     )
@@ -163,29 +166,49 @@ def numba() -> object:
     return pytest.importorskip("numba")
 
 
-def test_the_folder_name_changes_with_every_source_byte(tmp_path: Path, numba: object) -> None:
-    shutil.copytree(jit.KERNEL_FOLDER, tmp_path / "kernels", ignore=lambda *_: ["__pycache__"])
-    folder = tmp_path / "kernels"
-    before = jit.source_digest(folder)
-    assert jit.cache_folder(numba, before) == jit.cache_folder(numba, before)
-    for path in sorted(folder.glob("*.py")):
-        text = path.read_bytes()
-        path.write_bytes(text + b"#")
-        edited = jit.source_digest(folder)
-        assert edited != before
-        assert jit.cache_folder(numba, edited) != jit.cache_folder(numba, before)
-        path.write_bytes(text)
-    (folder / "border.py").rename(folder / "border2.py")
-    assert jit.source_digest(folder) != before
+SOURCES = {
+    "jit": b"import ast",
+    "arrays": b"",
+    "tile": b"from precompiles.kernels.arrays import U8",
+    "llvm_tile": b"from precompiles.kernels import llvm_lanes, tile",
+    "llvm_lanes": b"",
+    "clip": b"from precompiles.kernels.jit import kernel",
+    "gemm": b"def f():\n  from p.kernels.layout import pack\n  import p.kernels.tile",
+    "layout": b"from . import clip",
+    "trees": b"from precompiles.kernels.jit import kernel",
+    "llvm_trees": b"from precompiles.kernels import jit, trees",
+}
+
+
+@pytest.mark.parametrize("edited", sorted(SOURCES))
+def test_the_folder_changes_with_every_file_a_kernel_depends_on(edited: str) -> None:
+    """``gemm`` calls pack, which calls clip, and the tile, which an intrinsic stands behind."""
+    changed = {**SOURCES, edited: SOURCES[edited] + b"#"}
+    gemm = {"jit", "arrays", "gemm", "tile", "llvm_tile", "llvm_lanes", "layout", "clip"}
+    clip = {"jit", "arrays", "clip"}
+    for module, needed in (("gemm", gemm), ("clip", clip), ("elsewhere", set(SOURCES))):
+        before = digest_of(module, SOURCES, imports_of(SOURCES))
+        assert (digest_of(module, changed, imports_of(changed)) != before) == (edited in needed)
+
+
+def test_every_kernel_depends_on_the_file_it_is_in() -> None:
+    sources = read_sources(jit.KERNEL_FOLDER)
+    imports = imports_of(sources)
+    for item in all_kernels():
+        module = item.source.__module__
+        assert module.startswith("precompiles.kernels.")
+        name = module.rpartition(".")[2]
+        edited = {**sources, name: sources[name] + b"#"}
+        assert digest_of(name, edited, imports) != digest_of(name, sources, imports)
 
 
 @pytest.mark.parametrize("switch", ["OPT", "CPU_NAME", "CPU_FEATURES", "BOUNDSCHECK"])
 def test_the_folder_name_changes_with_compile_switches(
     switch: str, numba: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = jit.cache_folder(numba)
+    before = jit.cache_folder(numba, "digest")
     monkeypatch.setattr(f"numba.config.{switch}", "another")
-    assert jit.cache_folder(numba) != before
+    assert jit.cache_folder(numba, "digest") != before
 
 
 def test_a_folder_that_others_may_write_to_is_not_used(tmp_path: Path) -> None:
