@@ -15,8 +15,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
-import numpy as np
-
 from precompiles.kernels.arrays import S64, U8, Array
 from precompiles.kernels.jit import Kernel, kernel, subroutine
 from precompiles.kernels.typed import Element, named
@@ -45,14 +43,14 @@ def operand(memory: U8, weights: U8, args: S64, number: int, batch: int) -> U8:
 @subroutine
 def extent(layout: S64, axis: int, batch: int) -> int:
     """Size of an axis in this run."""
-    size = layout[1 + axis]
-    return np.int64(size * batch) if layout[0] == axis else size
+    size = int(layout[1 + axis])
+    return size * batch if layout[0] == axis else size
 
 
 @subroutine
 def distance(layout: S64, number: int, axis: int) -> int:
     """Elements from one position of an axis to the next, in operand ``number``."""
-    return layout[1 + AXES * (number + 1) + axis]
+    return int(layout[1 + AXES * (number + 1) + axis])
 
 
 @subroutine
@@ -98,12 +96,13 @@ def unary(row: RowOfOne, x_type: Element, out_type: Element) -> Kernel:
         attributes = args[2 * OPERAND : 2 * OPERAND + ATTRIBUTES]
         layout = args[2 * OPERAND + ATTRIBUTES :]
         columns = extent(layout, COLUMNS, batch)
+        x_width = width(layout, 1, columns)
         rows = extent(layout, ROWS, batch)
         for block in range(outer_size(layout, batch)):
             o = start(layout, 0, block, batch)
             i = start(layout, 1, block, batch)
             for _ in range(rows):
-                row(x[i : i + columns], out[o : o + columns], attributes)
+                row(x[i : i + x_width], out[o : o + columns], attributes)
                 o += distance(layout, 0, ROWS)
                 i += distance(layout, 1, ROWS)
 

@@ -58,8 +58,8 @@ def spread(x: Array, center: int, epsilon: int) -> tuple[int, int]:
         squares += np.int64(np.int32(value * value))
     mean = np.int64(total) * center
     variance = np.int64(x.size) * squares - mean * mean
-    root = square_root(variance + epsilon)
-    return mean, np.int64((np.int64(1) << np.int64(40)) // (root + np.int64(1)))
+    root = square_root(int(variance + epsilon))
+    return int(mean), (1 << 40) // (root + 1)
 
 
 @subroutine
@@ -87,7 +87,6 @@ def layer_norm(x_type: Element, out_type: Element) -> Kernel:
     args: x, out, rows per sample, columns, gain and offset in weights, center, epsilon, shift,
     zero_point, lo, hi.
     """
-
     x_size, out_size = np.dtype(x_type).itemsize, np.dtype(out_type).itemsize
 
     def normalise(memory: U8, weights: U8, args: S64, batch: int) -> None:

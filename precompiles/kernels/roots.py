@@ -27,11 +27,11 @@ def square_root(value: int) -> int:
         fits = rest >= tried
         rest = rest - tried if fits else rest
         root = (root >> np.int64(1)) + (bit if fits else np.int64(0))
-    return root
+    return int(root)
 
 
 @subroutine
 def square_root_row(x: Array, out: S64, words: S64) -> None:
     """Equal square_root_reference."""
     for i in range(out.size):
-        out[i] = square_root(np.int64(x[i]))
+        out[i] = square_root(int(x[i]))

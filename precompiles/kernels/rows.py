@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def reduce_sum_row(x: Array, out: S64) -> None:
 
 
 @subroutine
-def largest_of(x: Array) -> int:
+def largest_of(x: Array) -> Any:
     """Maximum of a row."""
     largest = x[0]
     for i in range(x.size):
@@ -121,7 +122,6 @@ def row_kernel(row: Row, x_type: Element, out_type: Element) -> Kernel:
 
     args: x, out, rows per sample, columns, elements of the output per row.
     """
-
     x_bytes, out_bytes = np.dtype(x_type).itemsize, np.dtype(out_type).itemsize
 
     def reduce(memory: U8, weights: U8, args: S64, batch: int) -> None:

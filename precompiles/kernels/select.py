@@ -91,11 +91,14 @@ def select_row(a: Array, b: Array, condition: U8, out: Array, words: S64) -> Non
     elif a.size < count:
         left = a[0]
         for i in range(count):
-            out[i] = left if condition[i] != 0 else b[i]
+            right = b[i]
+            out[i] = left if condition[i] != 0 else right
     elif b.size < count:
         right = b[0]
         for i in range(count):
-            out[i] = a[i] if condition[i] != 0 else right
+            left = a[i]
+            out[i] = left if condition[i] != 0 else right
     else:
         for i in range(count):
-            out[i] = a[i] if condition[i] != 0 else b[i]
+            left, right = a[i], b[i]
+            out[i] = left if condition[i] != 0 else right

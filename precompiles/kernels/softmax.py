@@ -61,7 +61,7 @@ def exponentials(x: Array, multiplier: int, shift: int, terms: S32) -> int:
         term = np.int32(np.int32(p << np.int32(1)) >> halvings)
         terms[i] = term
         total = np.int32(total + term)
-    return np.int64(total)
+    return int(total)
 
 
 @subroutine
@@ -88,7 +88,6 @@ def softmax_u8(x_type: Element) -> Kernel:
 
     args: x, out, rows per sample, columns, multiplier, shift, scratch of 4 bytes a column.
     """
-
     size = np.dtype(x_type).itemsize
 
     def softmax(memory: U8, weights: U8, args: S64, batch: int) -> None:
@@ -107,7 +106,6 @@ def softmax_u8(x_type: Element) -> Kernel:
 @cache
 def softmax_s16(x_type: Element) -> Kernel:
     """Kernel equal softmax_reference with one = 32,767; args as softmax_u8."""
-
     size = np.dtype(x_type).itemsize
 
     def softmax(memory: U8, weights: U8, args: S64, batch: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from precompiles.kernels.broadcast import ATTRIBUTES, ROWS
+from precompiles.kernels.broadcast import ATTRIBUTES, AXES
 from precompiles.kernels.jit import Kernel
 from precompiles.kernels.typed import Element
 from precompiles.model.types import TensorType
@@ -41,6 +41,11 @@ class Axis:
     is_batched: bool = False
     """True when ``size`` is per sample."""
 
+    @property
+    def weight(self) -> int:
+        """How long the axis is taken to be, before the batch is known."""
+        return self.size * (LONG if self.is_batched else 1)
+
 
 def element_type(planner: Planner, value: int) -> Element:
     """The numpy scalar type of a value."""
@@ -54,7 +59,7 @@ def view(planner: Planner, value: int, shape: Sequence[int]) -> Operand:
         image, (height, row, channels) = planner.image(value), kind.shape
         pitch = image.row_bytes // kind.dtype.size
         window = (height - 1) * image.row_bytes + row * channels * kind.dtype.size
-        distances = (image.sample_bytes // kind.dtype.size, pitch, channels, 1)
+        distances: tuple[int, ...] = (image.sample_bytes // kind.dtype.size, pitch, channels, 1)
         return Operand(image.place, image.sample_bytes, window, _repeat(kind, distances, shape))
     in_weights, start = planner.operand(value)
     distances = (0 if in_weights else kind.elements, *_contiguous(kind.shape))
@@ -81,16 +86,7 @@ def emit_elementwise(
     """Emit one step over the output (first of ``operands``) and what it is made from."""
     padded = (*words, *(0,) * (ATTRIBUTES - len(words)))
     placed = [word for item in operands for word in item.words]
-    planner.emit(kernel, *placed, *padded, *layout(operands, shape))
-
-
-def layout(operands: Sequence[Operand], shape: Sequence[int]) -> tuple[int, ...]:
-    """Words of a layout: number of the batched axis, sizes, distances operand by operand."""
-    axes = _arranged(merged(operands, shape))
-    batched = next(number for number, axis in enumerate(axes) if axis.is_batched)
-    sizes = [axis.size for axis in axes]
-    distances = [axis.distances[number] for number in range(len(operands)) for axis in axes]
-    return batched, *sizes, *distances
+    planner.emit(kernel, *placed, *padded, *layout(arranged(merged(operands, shape))))
 
 
 def merged(operands: Sequence[Operand], shape: Sequence[int]) -> list[Axis]:
@@ -109,14 +105,22 @@ def merged(operands: Sequence[Operand], shape: Sequence[int]) -> list[Axis]:
     return found
 
 
-def _arranged(axes: list[Axis]) -> list[Axis]:
-    """Exactly seven axes: outer ones, rows, columns."""
+def arranged(axes: Sequence[Axis]) -> list[Axis]:
+    """The axes with a dense one as columns and a long one as rows; there may be one more."""
     unit = Axis(1, (1,) * len(axes[0].distances))
     is_dense = axes[-1].distances[0] == 1 and max(axes[-1].distances) == 1
     *outer, columns = axes if is_dense else (*axes, unit)
-    rows = unit
-    if outer:
-        sizes = [axis.size * (LONG if axis.is_batched else 1) for axis in outer]
-        chosen = len(outer) - 1 if sizes[-1] >= LONG else sizes.index(max(sizes))
-        rows = outer.pop(chosen)
-    return [unit] * (ROWS - len(outer)) + [*outer, rows, columns]
+    if len(outer) > 1 and outer[-1].weight < LONG:
+        outer.append(outer.pop(max(range(len(outer)), key=lambda place: outer[place].weight)))
+    return [*outer, columns]
+
+
+def layout(axes: Sequence[Axis]) -> tuple[int, ...]:
+    """Words of a layout, at most seven axes, the last two as rows and columns."""
+    full = [Axis(1, (0,) * len(axes[0].distances))] * (AXES - len(axes)) + list(axes)
+    batched = next(number for number, axis in enumerate(full) if axis.is_batched)
+    sizes = [axis.size for axis in full]
+    distances = [
+        axis.distances[number] for number in range(len(full[0].distances)) for axis in full
+    ]
+    return batched, *sizes, *distances
