@@ -1,5 +1,6 @@
 """Roundings to fixed grids become part of the operation before them."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,8 @@ from tools.compiler.graph import (
     Mul,
     Operation,
     Pool,
+    Reshape,
+    Transpose,
     consumers,
 )
 from tools.compiler.graph_quantized import Regrid
@@ -24,41 +27,59 @@ _REQUANTISING = Dense | Conv | Affine | Add | Mul
 
 
 def fuse_regrid(graph: FloatGraph) -> FloatGraph:
-    """Give the output of an operation the fixed grid to which only its rounding was applied.
+    """Put a tensor on the fixed grid to which it is only rounded, as soon as it is computed.
 
-    An image input that is only quantised gets that grid for its port.
+    The grid travels back over reshapes, transpositions and maxima, to the operation that rounds
+    anyway or to the port of an image input. The rounding itself then costs nothing.
     """
     readers = consumers(graph)
+    alone = {
+        name for name, found in readers.items() if len(found) == 1 and name not in graph.outputs
+    }
     inputs = {item.name for item in graph.inputs if len(item.shape) > 1}
     grids = dict(graph.grids)
     made: dict[str, Operation] = {}
     for operation in graph.operations:
-        fused: Operation = operation
-        if isinstance(operation, Regrid):
-            alone = len(readers.get(operation.x, [])) == 1 and operation.x not in graph.outputs
-            before = made.get(operation.x)
-            joined = _joined(before, operation) if alone and before is not None else None
-            if joined is not None:
-                del made[operation.x]
-                fused = joined
-            elif alone and operation.x in inputs:
-                grids.setdefault(operation.x, grids[operation.output])
-        made[fused.output] = fused
+        made[operation.output] = operation
+        if not isinstance(operation, Regrid):
+            continue
+        path = _path(operation.x, made, alone)
+        if path is None or any(name in grids for name in path):
+            continue
+        source = path[-1]
+        if source in made:
+            rounded = _rounded(made[source], operation.bounds)
+            if rounded is None:
+                continue
+            made[source] = rounded
+        elif source not in inputs:
+            continue
+        grids.update((name, grids[operation.output]) for name in path)
     return replace(graph, operations=tuple(made.values()), grids=grids)
 
 
-def _joined(before: Operation, regrid: Regrid) -> Operation | None:
-    """The operation with the rounding in its result, or None when it does not round itself."""
-    low, high = regrid.bounds
-    if isinstance(before, _REQUANTISING | Pool) and not (
-        isinstance(before, Pool) and before.kind == "max"
-    ):
+def _path(x: str, made: Mapping[str, Operation], alone: set[str]) -> list[str] | None:
+    """Tensors from ``x`` back to where its elements are computed; None when others read them."""
+    path = [x]
+    while path[-1] in alone:
+        before = made.get(path[-1])
+        if not isinstance(before, Reshape | Transpose | Pool):
+            return path
+        if isinstance(before, Pool) and before.kind != "max":
+            return path
+        path.append(before.x)
+    return None
+
+
+def _rounded(before: Operation, bounds: Bounds) -> Operation | None:
+    """The operation, saturating at the bounds of the grid; None when it does not round itself."""
+    low, high = bounds
+    if isinstance(before, _REQUANTISING | Pool):
         floor = min(max(before.clamp[0], low), high)
         ceiling = max(min(before.clamp[1], high), low)
-        return replace(before, output=regrid.output, clamp=(floor, ceiling))
+        return replace(before, clamp=(floor, ceiling))
     if isinstance(before, Function) and before.clamp is None:
-        expression = _clipped(before.expression, regrid.bounds)
-        return replace(before, output=regrid.output, expression=expression)
+        return replace(before, expression=_clipped(before.expression, bounds))
     return None
 
 
