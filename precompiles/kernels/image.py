@@ -55,5 +55,6 @@ def repeat_channels(memory: U8, weights: U8, args: S64, batch: int) -> None:
                 for i in range(count):
                     out[i * times : (i + 1) * times] = x[i]
             else:
+                words, repeated = x.view(np.int16), out.view(np.int16)
                 for i in range(count):
-                    out.view(np.int16)[i * times : (i + 1) * times] = x.view(np.int16)[i]
+                    repeated[i * times : (i + 1) * times] = words[i]
