@@ -45,61 +45,61 @@ def linear_integer_reference(x: Exact, weight: Exact, bias: Exact) -> Exact:
 @kernel
 def product_u8_q8(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """u8 to 8 bits."""
-    multiply_windows(1, 1, 0, 1, 1, memory, weights, args, batch)
+    multiply_windows(1, 1, 0, 1, memory, weights, args, batch)
 
 
 @kernel
 def product_u8_q8_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """u8 to 8 bits, any shift."""
-    multiply_windows(1, 1, 1, 1, 1, memory, weights, args, batch)
+    multiply_windows(1, 1, 1, 1, memory, weights, args, batch)
 
 
 @kernel
 def product_u8_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """u8 to s16."""
-    multiply_windows(1, 1, 0, 2, 1, memory, weights, args, batch)
+    multiply_windows(1, 1, 0, 2, memory, weights, args, batch)
 
 
 @kernel
 def product_u8_s16_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """u8 to s16, any shift."""
-    multiply_windows(1, 1, 1, 2, 1, memory, weights, args, batch)
+    multiply_windows(1, 1, 1, 2, memory, weights, args, batch)
 
 
 @kernel
 def product_u8_s32(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """u8 to s32, any shift."""
-    multiply_windows(1, 1, 1, 4, 1, memory, weights, args, batch)
+    multiply_windows(1, 1, 1, 4, memory, weights, args, batch)
 
 
 @kernel
 def product_s16_q8(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """s16 to 8 bits."""
-    multiply_windows(2, 1, 0, 1, 1, memory, weights, args, batch)
+    multiply_windows(2, 1, 0, 1, memory, weights, args, batch)
 
 
 @kernel
 def product_s16_q8_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """s16 to 8 bits, any shift."""
-    multiply_windows(2, 1, 1, 1, 1, memory, weights, args, batch)
+    multiply_windows(2, 1, 1, 1, memory, weights, args, batch)
 
 
 @kernel
 def product_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """s16 to s16."""
-    multiply_windows(2, 1, 0, 2, 1, memory, weights, args, batch)
+    multiply_windows(2, 1, 0, 2, memory, weights, args, batch)
 
 
 @kernel
 def product_s16_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """s16 to s16, any shift."""
-    multiply_windows(2, 1, 1, 2, 1, memory, weights, args, batch)
+    multiply_windows(2, 1, 1, 2, memory, weights, args, batch)
 
 
 @kernel
 def product_s16_s32(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """s16 to s32, any shift."""
-    multiply_windows(2, 1, 1, 4, 1, memory, weights, args, batch)
+    multiply_windows(2, 1, 1, 4, memory, weights, args, batch)
 
 
 PRODUCTS = {

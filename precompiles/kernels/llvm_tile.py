@@ -63,7 +63,6 @@ class Sweep:
     term: int
     wide: int
     stored: int
-    shared: int
     memory: Any
     weights: Any
     args: Any
@@ -72,9 +71,11 @@ class Sweep:
         self.given = [load(self.b, self.b.gep(self.args, [I64(8 * i)]), I64) for i in range(24)]
         self.lanes = lanes_of(self.features)
         registers = 32 if self.lanes == 16 or "+neon" in self.features else 16
-        tall = {4: (4, 1), 2: (8, 3, 1), 1: (8, 3, 1)}
-        self.heights = tall if registers == 32 else {4: (3, 1), 2: (6, 2, 1), 1: (8, 3, 1)}
-        self.panel = self.out_first = self.channels = I64(0)
+        high = 4 if registers == 32 else 3
+        self.heights = {4: (high, 1), 2: (2 * high, high, 1), 1: (8, 3, 1)}
+        if self.wide:  # rare, and twice the code
+            self.heights = {4: (high, 1), 2: (high, 1), 1: (4, 1)}
+        self.panel = self.channels = I64(0)
         self.vectors, self.part = 0, I64(0)
 
     def write(self, batch: Any) -> None:
@@ -83,14 +84,15 @@ class Sweep:
         samples = b.mul(batch, given[tile.SAMPLES])
         per_sample = b.mul(given[tile.ROWS], given[tile.COLUMNS])
         x, out = (b.gep(self.memory, [given[place]]) for place in (tile.X, tile.OUT))
-        if self.shared:
-            self.write_panels(x, out, self.weights, b.mul(samples, per_sample))
-            return
-        with counted(b, samples, []) as sample:
+        is_shared = b.icmp_signed("==", given[tile.PANEL_SAMPLE], I64(0))
+        turns = b.select(is_shared, I64(1), samples)
+        windows = b.mul(b.select(is_shared, samples, I64(1)), per_sample)
+        panels = b.select(is_shared, self.weights, self.memory)
+        with counted(b, turns, []) as turn:
             steps = (tile.X_SAMPLE, tile.OUT_SAMPLE, tile.PANEL_SAMPLE)
-            moved = [b.mul(sample.index, given[step]) for step in steps]
+            moved = [b.mul(turn.index, given[step]) for step in steps]
             x, out = b.gep(x, [moved[0]]), b.gep(out, [moved[1]])
-            self.write_panels(x, out, b.gep(self.memory, [moved[2]]), per_sample)
+            self.write_panels(x, out, b.gep(panels, [moved[2]]), windows)
 
     def write_panels(self, x: Any, out: Any, panels: Any, windows: Any) -> None:
         """All panels over ``windows`` windows from ``x``."""
@@ -410,22 +412,21 @@ def emit_windows(
     term: Any,
     wide: Any,
     stored: Any,
-    shared: Any,
     memory: Any,
     weights: Any,
     args: Any,
     batch: Any,
 ) -> tuple[Any, Callable[..., Any]]:
     """``multiply_windows`` for its literals."""
-    literals = (size, term, wide, stored, shared)
+    literals = (size, term, wide, stored)
     sizes = [item.literal_value for item in literals]
     arrays = (memory, weights, args)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         _, _, features = context.codegen().magic_tuple()
-        pairs = zip(arrays, values[5:8], strict=True)
+        pairs = zip(arrays, values[4:7], strict=True)
         addresses = [bytes_of(context, builder, *pair) for pair in pairs]
-        Sweep(builder, features or "", *sizes, *addresses).write(values[8])
+        Sweep(builder, features or "", *sizes, *addresses).write(values[7])
         return context.get_dummy_value()
 
     return types.void(*literals, *arrays, types.int64), emit
@@ -437,7 +438,6 @@ def _multiply_windows(
     term: Any,
     wide: Any,
     stored: Any,
-    shared: Any,
     memory: Any,
     weights: Any,
     args: Any,
@@ -448,12 +448,11 @@ def _multiply_windows(
         term: Any,
         wide: Any,
         stored: Any,
-        shared: Any,
         memory: Any,
         weights: Any,
         args: Any,
         batch: Any,
     ) -> Any:
-        return emit_windows(size, term, wide, stored, shared, memory, weights, args, batch)
+        return emit_windows(size, term, wide, stored, memory, weights, args, batch)
 
     return call

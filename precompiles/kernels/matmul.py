@@ -6,6 +6,7 @@ import numpy as np
 
 from precompiles.kernels import tile
 from precompiles.kernels.arrays import S64, U8, Array, Exact, empty_exact
+from precompiles.kernels.gemm import PRODUCTS
 from precompiles.kernels.jit import kernel
 from precompiles.kernels.requantize import clip_value, requantize_value
 
@@ -111,110 +112,41 @@ PACKS = {(1, 1): pack_u8_s8, (2, 1): pack_s16_s8, (2, 2): pack_s16_s16}
 
 
 @kernel
-def matmul_u8_s8_q8(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """u8 times s8 to 8 bits."""
-    tile.multiply_windows(1, 1, 0, 1, 0, memory, weights, args, batch)
-
-
-@kernel
-def matmul_u8_s8_q8_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """u8 times s8 to 8 bits, any shift."""
-    tile.multiply_windows(1, 1, 1, 1, 0, memory, weights, args, batch)
-
-
-@kernel
-def matmul_u8_s8_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """u8 times s8 to s16."""
-    tile.multiply_windows(1, 1, 0, 2, 0, memory, weights, args, batch)
-
-
-@kernel
-def matmul_u8_s8_s16_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """u8 times s8 to s16, any shift."""
-    tile.multiply_windows(1, 1, 1, 2, 0, memory, weights, args, batch)
-
-
-@kernel
-def matmul_u8_s8_s32(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """u8 times s8 to s32, any shift."""
-    tile.multiply_windows(1, 1, 1, 4, 0, memory, weights, args, batch)
-
-
-@kernel
-def matmul_s16_s8_q8(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """s16 times s8 to 8 bits."""
-    tile.multiply_windows(2, 1, 0, 1, 0, memory, weights, args, batch)
-
-
-@kernel
-def matmul_s16_s8_q8_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """s16 times s8 to 8 bits, any shift."""
-    tile.multiply_windows(2, 1, 1, 1, 0, memory, weights, args, batch)
-
-
-@kernel
-def matmul_s16_s8_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """s16 times s8 to s16."""
-    tile.multiply_windows(2, 1, 0, 2, 0, memory, weights, args, batch)
-
-
-@kernel
-def matmul_s16_s8_s16_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """s16 times s8 to s16, any shift."""
-    tile.multiply_windows(2, 1, 1, 2, 0, memory, weights, args, batch)
-
-
-@kernel
-def matmul_s16_s8_s32(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """s16 times s8 to s32, any shift."""
-    tile.multiply_windows(2, 1, 1, 4, 0, memory, weights, args, batch)
-
-
-@kernel
-def matmul_s16_s16_q8(memory: U8, weights: U8, args: S64, batch: int) -> None:
+def product_s16_s16_q8(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """s16 times s16 to 8 bits."""
-    tile.multiply_windows(2, 2, 0, 1, 0, memory, weights, args, batch)
+    tile.multiply_windows(2, 2, 0, 1, memory, weights, args, batch)
 
 
 @kernel
-def matmul_s16_s16_q8_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
+def product_s16_s16_q8_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """s16 times s16 to 8 bits, any shift."""
-    tile.multiply_windows(2, 2, 1, 1, 0, memory, weights, args, batch)
+    tile.multiply_windows(2, 2, 1, 1, memory, weights, args, batch)
 
 
 @kernel
-def matmul_s16_s16_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
+def product_s16_s16_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """s16 times s16 to s16."""
-    tile.multiply_windows(2, 2, 0, 2, 0, memory, weights, args, batch)
+    tile.multiply_windows(2, 2, 0, 2, memory, weights, args, batch)
 
 
 @kernel
-def matmul_s16_s16_s16_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
+def product_s16_s16_s16_wide(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """s16 times s16 to s16, any shift."""
-    tile.multiply_windows(2, 2, 1, 2, 0, memory, weights, args, batch)
+    tile.multiply_windows(2, 2, 1, 2, memory, weights, args, batch)
 
 
 @kernel
-def matmul_s16_s16_s32(memory: U8, weights: U8, args: S64, batch: int) -> None:
+def product_s16_s16_s32(memory: U8, weights: U8, args: S64, batch: int) -> None:
     """s16 times s16 to s32, any shift."""
-    tile.multiply_windows(2, 2, 1, 4, 0, memory, weights, args, batch)
+    tile.multiply_windows(2, 2, 1, 4, memory, weights, args, batch)
 
 
 MATMULS = {
-    (1, 1, 1, False): matmul_u8_s8_q8,
-    (1, 1, 1, True): matmul_u8_s8_q8_wide,
-    (1, 1, 2, False): matmul_u8_s8_s16,
-    (1, 1, 2, True): matmul_u8_s8_s16_wide,
-    (1, 1, 4, True): matmul_u8_s8_s32,
-    (2, 1, 1, False): matmul_s16_s8_q8,
-    (2, 1, 1, True): matmul_s16_s8_q8_wide,
-    (2, 1, 2, False): matmul_s16_s8_s16,
-    (2, 1, 2, True): matmul_s16_s8_s16_wide,
-    (2, 1, 4, True): matmul_s16_s8_s32,
-    (2, 2, 1, False): matmul_s16_s16_q8,
-    (2, 2, 1, True): matmul_s16_s16_q8_wide,
-    (2, 2, 2, False): matmul_s16_s16_s16,
-    (2, 2, 2, True): matmul_s16_s16_s16_wide,
-    (2, 2, 4, True): matmul_s16_s16_s32,
+    **{(size, 1, stored, wide): item for (size, stored, wide), item in PRODUCTS.items()},
+    (2, 2, 1, False): product_s16_s16_q8,
+    (2, 2, 1, True): product_s16_s16_q8_wide,
+    (2, 2, 2, False): product_s16_s16_s16,
+    (2, 2, 2, True): product_s16_s16_s16_wide,
+    (2, 2, 4, True): product_s16_s16_s32,
 }
 """Kernel by bytes of an element of a, of b and of the output, and by the rounding form."""

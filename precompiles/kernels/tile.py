@@ -161,22 +161,20 @@ def multiply_windows(
     term: int,
     wide: int,
     stored: int,
-    shared: int,
     memory: U8,
     weights: U8,
     args: S64,
     batch: int,
 ) -> None:
-    """Every output of every window; places in ``args`` as named above. First five are literals.
+    """Every output of every window; places in ``args`` as named above. First four are literals.
 
     Args:
         size: bytes of an element of x: 1 for u8, 2 for s16.
         term: bytes of a weight: 1 for s8, 2 for s16 (only with s16 x).
         wide: 0 when the rounding is narrow.
         stored: bytes of an output element; 1 is a byte xored with FLIP.
-        shared: 1 when all samples multiply the same panels, which lie in ``weights``.
         memory: arena.
-        weights: tables, and panels when shared.
+        weights: tables, and panels that all samples share.
         args: as above.
         batch: samples are ``batch * args[SAMPLES]``; at least one, like every count.
     """
@@ -187,10 +185,10 @@ def multiply_windows(
     samples = np.arange(batch * given[SAMPLES])[:, np.newaxis, np.newaxis]
     rows = np.arange(given[ROWS])[:, np.newaxis]
     columns = np.arange(given[COLUMNS])
-    for sample in samples if shared == 0 else [samples]:
+    for sample in samples if given[PANEL_SAMPLE] else [samples]:
         x = sample * given[X_SAMPLE] + rows * given[X_ROW] + columns * given[X_STEP]
         out = sample * given[OUT_SAMPLE] + rows * given[OUT_ROW] + columns * given[OUT_STEP]
-        panels = weights if shared else memory[given[PANEL_SAMPLE] * int(sample.item()) :]
+        panels = memory[given[PANEL_SAMPLE] * sample.item() :] if given[PANEL_SAMPLE] else weights
         for vectors, channels, x_first, out_first, place in table.reshape(-1, PANEL_WORDS).tolist():
             panel = panels[given[PANELS] + place :]
             product = _Panel(size, term, vectors, stored, run.size // 4, panel)
