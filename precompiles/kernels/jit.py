@@ -33,7 +33,7 @@ from typing import Any, Final, TypeAlias, TypeVar, overload
 import numpy as np
 
 from precompiles.kernels.arrays import S64, U8
-from precompiles.kernels.sources import digest_of, imports_of, read_sources
+from precompiles.kernels.sources import digest_of, imports_of, modules_of, read_sources
 
 Body: TypeAlias = Callable[[U8, U8, S64, int], None]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -142,7 +142,7 @@ def compile_function(source: Callable[..., Any], signature: str) -> Callable[...
         return source
     with _COMPILING:
         _register_subroutines()
-        folder = cache_folder(numba, source_digest(source.__module__))
+        folder = cache_folder(numba, source_digest(source))
         private = make_private(folder)
         previous = numba.config.CACHE_DIR
         if private:
@@ -186,10 +186,10 @@ def _imports() -> Mapping[str, set[str]]:
     return imports_of(_SOURCES)
 
 
-@cache
-def source_digest(module: str) -> str:
-    """Digest of the files that the kernels of a module depend on; of all for one from elsewhere."""
-    return digest_of(module.removeprefix(f"{__package__}."), _SOURCES, _imports())
+def source_digest(function: Callable[..., Any]) -> str:
+    """Digest of the files that a kernel depends on."""
+    modules = [name.removeprefix(f"{__package__}.") for name in modules_of(function)]
+    return digest_of(modules, _SOURCES, _imports())
 
 
 def cache_folder(numba: Any, sources: str) -> Path:

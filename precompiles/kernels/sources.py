@@ -1,13 +1,16 @@
 """Which source files the machine code of a kernel depends on: its own, and all it imports.
 
-A kernel calls what its module imports; an intrinsic is reached through the plain function it stands
-for, so a file ``llvm*.py`` counts for every kernel that may call a function of a module it imports.
+A kernel calls what its module imports, and what it closes over when a function made it; an
+intrinsic is reached through the plain function it stands for, so a file ``llvm*.py`` counts for
+every kernel that may call a function of a module it imports.
 """
 
 import ast
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 _HUBS = {"jit", "arrays"}
 """Imported everywhere; no intrinsic stands for a function of theirs."""
@@ -33,12 +36,31 @@ def imports_of(sources: Mapping[str, bytes]) -> dict[str, set[str]]:
     return found
 
 
-def digest_of(module: str, sources: Mapping[str, bytes], imports: Mapping[str, set[str]]) -> str:
-    """Digest of all files that the kernels of ``module`` depend on: 64 hex digits.
+def modules_of(function: Callable[..., Any]) -> set[str]:
+    """Names of the modules of a function and of the functions it closes over, in any depth.
+
+    Raises:
+        TypeError: it closes over something else than functions, types, integers and text.
+    """
+    modules = {function.__module__}
+    for cell in function.__closure__ or ():
+        value = cell.cell_contents
+        if isinstance(value, FunctionType):
+            modules |= modules_of(value)
+        elif not isinstance(value, type | int | str):
+            raise TypeError(f"{function.__qualname__} closes over {value!r}")
+    return modules
+
+
+def digest_of(
+    modules: Iterable[str], sources: Mapping[str, bytes], imports: Mapping[str, set[str]]
+) -> str:
+    """Digest of all files that functions of these modules depend on: 64 hex digits.
 
     A module that is not among ``sources`` (a test's) depends on all of them.
     """
-    needed = {module, *_HUBS} & sources.keys() if module in sources else set(sources)
+    wanted = {*modules}
+    needed = (wanted | _HUBS) & sources.keys() if wanted <= sources.keys() else set(sources)
     before = -1
     while before != len(needed):
         before = len(needed)

@@ -4,13 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from precompiles.kernels import jit
-from precompiles.kernels.sources import digest_of, imports_of, read_sources
+from precompiles.kernels.sources import digest_of, imports_of, modules_of, read_sources
 from precompiles.precompile import all_kernels
 from precompiles.selftest import reference_digest
 
@@ -150,7 +151,7 @@ def test_a_killed_compiler_keeps_nobody_waiting(tmp_path: Path) -> None:
         "jit._register_subroutines = lambda: None\n"
         "import numba\n"
         "source = border.fill_border.source\n"
-        "folder = jit.cache_folder(numba, jit.source_digest(source.__module__))\n"
+        "folder = jit.cache_folder(numba, jit.source_digest(source))\n"
         "jit.make_private(folder)\n"
         "with jit._alone(folder, source):\n"
         "    print('held', flush=True)\n"
@@ -187,19 +188,30 @@ def test_the_folder_changes_with_every_file_a_kernel_depends_on(edited: str) -> 
     gemm = {"jit", "arrays", "gemm", "tile", "llvm_tile", "llvm_lanes", "layout", "clip"}
     clip = {"jit", "arrays", "clip"}
     for module, needed in (("gemm", gemm), ("clip", clip), ("elsewhere", set(SOURCES))):
-        before = digest_of(module, SOURCES, imports_of(SOURCES))
-        assert (digest_of(module, changed, imports_of(changed)) != before) == (edited in needed)
+        before = digest_of([module], SOURCES, imports_of(SOURCES))
+        assert (digest_of([module], changed, imports_of(changed)) != before) == (edited in needed)
 
 
-def test_every_kernel_depends_on_the_file_it_is_in() -> None:
+def test_a_made_kernel_depends_on_what_it_closes_over() -> None:
+    def make(inner: Callable[[], int], size: int) -> Callable[[], int]:
+        return lambda: inner() + size
+
+    outer = make(make(imports_of, 1), 2)  # type: ignore[arg-type]
+    assert modules_of(outer) == {__name__, "precompiles.kernels.sources"}
+    with pytest.raises(TypeError, match="closes over"):
+        modules_of(make(outer, [1]))  # type: ignore[arg-type]
+
+
+def test_every_kernel_depends_on_the_files_it_is_in() -> None:
     sources = read_sources(jit.KERNEL_FOLDER)
     imports = imports_of(sources)
     for item in all_kernels():
-        module = item.source.__module__
-        assert module.startswith("precompiles.kernels.")
-        name = module.rpartition(".")[2]
-        edited = {**sources, name: sources[name] + b"#"}
-        assert digest_of(name, edited, imports) != digest_of(name, sources, imports)
+        modules = [name.rpartition(".")[2] for name in modules_of(item.source)]
+        assert set(modules) <= sources.keys()
+        before = digest_of(modules, sources, imports)
+        for name in modules:
+            edited = {**sources, name: sources[name] + b"#"}
+            assert digest_of(modules, edited, imports) != before
 
 
 @pytest.mark.parametrize("switch", ["OPT", "CPU_NAME", "CPU_FEATURES", "BOUNDSCHECK"])
