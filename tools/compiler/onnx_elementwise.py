@@ -16,8 +16,9 @@ from tools.compiler.graph import (
     Function,
     Mul,
     Normalize,
+    Shape,
 )
-from tools.compiler.graph_choices import EQUAL, Compare, Constant, Rounding
+from tools.compiler.graph_choices import EQUAL, Compare, Constant, Expand, Rounding
 from tools.compiler.onnx_import import OnnxNode
 from tools.compiler.scope import (
     Importer,
@@ -154,9 +155,7 @@ def _arithmetic(scope: Scope, node: OnnxNode) -> None:
     raw = required(scope, node, 1 - index, "operand")
     value = sample_constant(node, raw, len(shape))
     if np.broadcast_shapes(shape, value.shape) != shape:
-        reject(
-            node, f"the constant of shape {value.shape} enlarges {shape}", "expand the tensor first"
-        )
+        x, shape = _enlarged(scope, node, x, value.shape)
     if node.operator == "Div" and index == 1:
         if value.size != 1:
             reject(node, "divides a vector constant by a tensor", "use Reciprocal and Mul")
@@ -174,6 +173,16 @@ def _arithmetic(scope: Scope, node: OnnxNode) -> None:
         as_onnx=as_onnx,
     )
     scope.emit(operation, shape)
+
+
+def _enlarged(scope: Scope, node: OnnxNode, x: str, other: Shape) -> tuple[str, Shape]:
+    """The tensor repeated to the shape that it broadcasts to with a constant."""
+    held = scope.shapes[x]
+    shape = np.broadcast_shapes(held, other)
+    if len(shape) != len(held):
+        reject(node, f"the constant of shape {other} adds axes to {held}", "unsqueeze it first")
+    operation = Expand(origin=origin(node), output=scope.fresh(node), x=x)
+    return scope.emit(operation, shape), shape
 
 
 def _quotient(numerator: float) -> Expression:

@@ -64,6 +64,9 @@ def emit_slice(
     starts = tuple(ranges[axis][0] if axis in ranges else 0 for axis in range(len(shape)))
     steps = tuple(ranges[axis][2] if axis in ranges else 1 for axis in range(len(shape)))
     sizes = tuple(ranges[axis][1] if axis in ranges else dim for axis, dim in enumerate(shape))
+    if sizes == shape and set(steps) <= {1}:
+        scope.alias(output, x)
+        return scope.resolve(output)
     operation = Slice(
         origin=origin(node), output=output, x=x, starts=starts, steps=steps, size=sizes[0]
     )

@@ -36,6 +36,7 @@ from tools.compiler.passes_attention import (
 )
 from tools.compiler.passes_function import fuse_functions
 from tools.compiler.passes_quantized import fuse_regrid
+from tools.compiler.passes_rows import fold_norms, fold_tables, hoist_maps, recognise_rows
 
 _Operation = TypeVar("_Operation", bound=Operation)
 _Clamped = Dense | Conv | Affine | Add | Mul
@@ -44,12 +45,16 @@ _Clamped = Dense | Conv | Affine | Add | Mul
 def optimise(graph: FloatGraph) -> FloatGraph:
     """Apply every pass, in the order in which they enable each other."""
     for one in (
+        recognise_rows,
         drop_normalize,
         fold_columns,
+        hoist_maps,
         fold_affine,
+        fold_norms,
         fuse_products,
         fuse_functions,
         fuse_clamps,
+        fold_tables,
         fuse_regrid,
         merge_moves,
         merge_offsets,
@@ -83,7 +88,7 @@ def drop_normalize(graph: FloatGraph) -> FloatGraph:
     }
     operations = tuple(
         replace(softmax[item.x], output=item.output)
-        if isinstance(item, Normalize) and item.kind == "l1" and item.x in softmax
+        if isinstance(item, Normalize) and item.x in softmax
         else item
         for item in graph.operations
     )
