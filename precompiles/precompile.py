@@ -9,17 +9,25 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from importlib import import_module
+from functools import cache
 from multiprocessing import get_context
 
 from precompiles.kernels.jit import KERNELS, Kernel, load_numba
 from precompiles.kernels.walk import WALK
+from precompiles.runner import plan_model
+from precompiles.selftest import all_models
 
 
-def all_kernels() -> list[Kernel]:
-    """Every kernel there is, in the same order in every process."""
-    import_module("precompiles.planning.program")
-    return [WALK, *KERNELS]
+@cache
+def all_kernels() -> tuple[Kernel, ...]:
+    """All kernels of fixed types, and those that the self-test needs, in a fixed order.
+
+    Kernels are made for the types that a model asks for; other models may need a few more, which
+    are compiled when they are first run.
+    """
+    for _, model, _ in all_models():
+        plan_model(model)
+    return WALK, *KERNELS
 
 
 def compile_one(number: int) -> str:

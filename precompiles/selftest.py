@@ -22,7 +22,7 @@ _SEED = 2024
 def kernel_digest() -> str:
     """Digest of all kernels as this process runs them: 64 hex digits. Compiles what is missing."""
     state = b""
-    for name, model, batches in _models():
+    for name, model, batches in all_models():
         data, batch = sample_input(model, _SEED)
         plan = plan_model(model)
         state = _absorb(state, name, run_plan(plan, data, batch))
@@ -36,7 +36,7 @@ def kernel_digest() -> str:
 def reference_digest() -> str:
     """The same digest by the reference twins alone."""
     state = b""
-    for name, model, batches in _models():
+    for name, model, batches in all_models():
         data, batch = sample_input(model, _SEED)
         output = run_reference(model, data, batch)
         state = _absorb(state, name, output)
@@ -46,7 +46,8 @@ def reference_digest() -> str:
     return state.hex()
 
 
-def _models() -> Iterator[tuple[str, IntegerModel, tuple[int, ...]]]:
+def all_models() -> Iterator[tuple[str, IntegerModel, tuple[int, ...]]]:
+    """(name, model, batches to run beside the sample's own) of every part of the digest."""
     yield from ((name, model, ()) for name, model in sample_models())
     yield from network_models()
 
