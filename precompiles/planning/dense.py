@@ -1,29 +1,17 @@
-"""Plans of matrix products, and the step that they share with convolutions."""
+"""Plans of matrix products."""
 
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
 from precompiles.kernels import gemm, linear, matmul, tile
-from precompiles.kernels.arrays import S8, S64
 from precompiles.model import operators as op
 from precompiles.model.types import DType
-from precompiles.planning.planner import Place, Planner
+from precompiles.planning.planner import Planner
 from precompiles.planning.registry import plan
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """First byte of samples, rows and columns that lie at equal distances, in bytes."""
-
-    place: Place
-    sample: int
-    row: int
-    step: int
-
-
-def rounding_of(instruction: op.Gemm | op.Conv | op.MatMul, dtype: DType) -> tile.Rounding:
+def rounding_of(instruction: op.Gemm | op.MatMul, dtype: DType) -> tile.Rounding:
     """The rounding form of an output type; four bytes are always wide."""
     form = instruction.shift, instruction.zero_point, instruction.lo, instruction.hi
     if dtype.size < 4:
@@ -32,61 +20,22 @@ def rounding_of(instruction: op.Gemm | op.Conv | op.MatMul, dtype: DType) -> til
     return tile.Rounding(True, 0, instruction.shift, half, *form[1:])
 
 
-def emit_product(
-    planner: Planner,
-    instruction: op.Gemm | op.Conv,
-    dtypes: tuple[DType, DType],
-    grids: tuple[Grid, Grid],
-    windows: tuple[int, int],
-    segments: S64,
-    weight: S8,
-    x_group: int = 0,
-) -> None:
-    """One step: sums over windows of x, times constant weights, rescaled and stored.
-
-    Args:
-        planner: collects it.
-        instruction: its bias and multiplier have a word for each output channel.
-        dtypes: of x (u8 or s16) and of the output.
-        grids: first byte of each window of x, and of each output pixel.
-        windows: rows and columns of windows in a sample.
-        segments: byte offset in a window of each run of x.
-        weight: (channel groups, runs, elements of a run, output channels of a group).
-        x_group: bytes of x from one channel group to the next.
-    """
-    (x_type, out_type), (x, out) = dtypes, grids
-    form = rounding_of(instruction, out_type)
-    bias, multiplier = (planner.constant(v) for v in (instruction.bias, instruction.multiplier))
-    table, panels = tile.pack_panels(x_type.size, out_type.size, weight, bias, multiplier, x_group)
-    planner.emit(
-        gemm.PRODUCTS[x_type.size, out_type.size, form.is_wide],
-        *(x.place, x.sample, x.row, x.step),
-        *(out.place, out.sample, out.row, out.step),
-        *(1, *windows),
-        *(planner.place(segments), len(segments), -(-weight.shape[2] * x_type.size // 4)),
-        *(planner.place(table), len(table), planner.place(panels), 0),
-        *form.words,
-    )
-
-
 @plan.register
 def _(instruction: op.Gemm, planner: Planner) -> None:
     kind, out_kind = (planner.model.type_of(v) for v in (instruction.x, instruction.output))
-    rows = prod(kind.shape[:-1])
-    grids = (
-        Grid(planner.tensor(value), item.nbytes, item.nbytes, item.nbytes // rows)
-        for value, item in ((instruction.x, kind), (instruction.output, out_kind))
-    )
-    weight = planner.constant(instruction.weight)[np.newaxis, np.newaxis]
-    x, out = grids
-    emit_product(
-        planner,
-        instruction,
-        (kind.dtype, out_kind.dtype),
-        (x, out),
-        (1, rows),
-        np.zeros(1, np.int64),
-        weight,
+    size, stored = kind.dtype.size, out_kind.dtype.size
+    constants = (instruction.weight, instruction.bias, instruction.multiplier)
+    weight, bias, multiplier = (planner.constant(value) for value in constants)
+    (depth, channels), rows = weight.shape, prod(kind.shape[:-1])
+    table, panels = tile.pack_panels(size, stored, weight[np.newaxis, np.newaxis], bias, multiplier)
+    form = rounding_of(instruction, out_kind.dtype)
+    planner.emit(
+        gemm.PRODUCTS[size, stored, form.is_wide],
+        *(planner.tensor(instruction.x), kind.nbytes, 0, depth * size),
+        *(planner.tensor(instruction.output), out_kind.nbytes, 0, channels * stored),
+        *(1, 1, rows),
+        *(planner.place(np.zeros(1, np.int64)), 1, -(-depth * size // 4)),
+        *(planner.place(table), len(table), planner.place(panels), 0, *form.words),
     )
 
 

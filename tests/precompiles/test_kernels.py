@@ -4,13 +4,6 @@ import numpy as np
 import pytest
 
 from precompiles.kernels.arrays import exact
-from precompiles.kernels.gemm import (
-    gemm_reference,
-    gemm_s16,
-    gemm_u8,
-    linear_integer,
-    linear_integer_reference,
-)
 from precompiles.kernels.integer import (
     divide_integer,
     divide_integer_reference,
@@ -31,48 +24,6 @@ from precompiles.kernels.requantize import (
 from precompiles.kernels.trees import trees, trees_reference
 
 INT32_MAX = (1 << 31) - 1
-ROUNDING = (38, -7, -1000, 1000)
-
-
-@pytest.mark.parametrize("columns", [*range(1, 20), 31, 32, 33, 63, 64, 65, 70])
-@pytest.mark.parametrize("depth", [1, 3, 4, 5, 64])
-def test_gemm_tails(columns: int, depth: int) -> None:
-    rng = np.random.default_rng(columns * 100 + depth)
-    weight = rng.integers(-128, 128, (depth, columns), np.int8)
-    bias = rng.integers(-(1 << 20), 1 << 20, columns, np.int32)
-    multiplier = rng.integers(1 << 30, 1 << 31, columns).astype(np.int32)
-    for product, dtype in ((gemm_u8, np.uint8), (gemm_s16, np.int16)):
-        limits = np.iinfo(dtype)
-        x = rng.integers(limits.min, limits.max, (3, depth), dtype, endpoint=True)
-        x[0] = limits.max
-        out = np.empty((3, columns), np.int32)
-        product(x, weight, bias, multiplier, *ROUNDING, out)
-        expected = gemm_reference(*map(exact, (x, weight, bias, multiplier)), *ROUNDING)
-        assert np.array_equal(out, expected)
-
-
-def test_gemm_at_the_longest_extreme_sum() -> None:
-    """255 * -128 * 65,793 = -2,147,483,520, the most that int32 holds."""
-    x = np.full((1, 65_793), 255, np.uint8)
-    weight = np.full((65_793, 2), -128, np.int8)
-    bias = np.zeros(2, np.int32)
-    multiplier = np.array([INT32_MAX, 1], np.int32)
-    out = np.empty((1, 2), np.int32)
-    gemm_u8(x, weight, bias, multiplier, 31, 0, -INT32_MAX - 1, INT32_MAX, out)
-    total = -255 * 128 * 65_793
-    assert out.tolist() == [
-        [requantize_value(total, INT32_MAX, 31, 0), requantize_value(total, 1, 31, 0)]
-    ]
-
-
-def test_linear_integer_to_the_last_bit() -> None:
-    rng = np.random.default_rng(4)
-    x = rng.integers(-(1 << 31), 1 << 31, (3, 5))
-    weight = rng.integers(-(1 << 28), 1 << 28, (5, 37)).astype(np.int32)
-    bias = rng.integers(-(1 << 61), 1 << 61, 37)
-    out = np.empty((3, 37), np.int64)
-    linear_integer(x, weight, bias, out)
-    assert np.array_equal(out, linear_integer_reference(*map(exact, (x, weight, bias))))
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 16, 33, 100])
