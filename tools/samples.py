@@ -33,6 +33,22 @@ def load_samples(path: Path) -> Samples | NDArray[np.generic]:
     raise ToolError(f"samples are .npy, .npz or .csv files, not {path.name}")
 
 
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Name and shape from ``NAME=1,3,224,224``.
+
+    Raises:
+        ToolError: not of that form, or a size below 1.
+    """
+    name, _, sizes = text.rpartition("=")
+    try:
+        shape = tuple(int(size) for size in sizes.split(","))
+    except ValueError:
+        shape = ()
+    if not name or not shape or min(shape) < 1:
+        raise ToolError(f"--shape is NAME=1,3,224,224, not {text!r}")
+    return name, shape
+
+
 def _read_csv(path: Path) -> NDArray[np.generic]:
     lines = path.read_text().splitlines()
     try:

@@ -34,12 +34,20 @@ def model() -> None:
     show_default=True,
     help="Arithmetic of dense layers; auto takes the cheapest that keeps the labels.",
 )
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=1,3,224,224",
+    help="Whole shape of an input with dynamic dimensions; default: that of the samples.",
+)
 @JSON
 def compile_(
     onnx_file: Path,
     samples_file: Path | None,
     output: Path | None,
     precision: str,
+    shapes: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Compile ONNX_FILE to an integer model and compare it with onnxruntime.
@@ -48,11 +56,17 @@ def compile_(
     """
     from tools.compiler import compile_onnx
     from tools.progress import stages
-    from tools.samples import load_samples
+    from tools.samples import load_samples, parse_shape
 
     samples = None if samples_file is None else load_samples(samples_file)
     with stages(hidden=as_json) as progress:
-        compiled = compile_onnx(onnx_file, samples, precision=precision, progress=progress)
+        compiled = compile_onnx(
+            onnx_file,
+            samples,
+            precision=precision,
+            shapes=dict(map(parse_shape, shapes)),
+            progress=progress,
+        )
     target = output or onnx_file.with_suffix(".assay")
     target.write_bytes(compiled.model_bytes)
     if as_json:

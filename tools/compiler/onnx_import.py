@@ -8,6 +8,7 @@ kept output needs are dropped, which removes the label branch of most scikit-lea
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ import onnx.numpy_helper
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from tools.compiler.errors import CompileError
-from tools.compiler.graph import Array, GraphInput
+from tools.compiler.graph import Array, GraphInput, Shape
+from tools.compiler.onnx_external import load_external
 
 MAX_ONNX_BYTES = 1 << 30
 ML_DOMAIN = "ai.onnx.ml"
@@ -33,6 +35,7 @@ _INPUT_TYPES = {
     onnx.TensorProto.INT16: "int16",
     onnx.TensorProto.INT8: "int8",
     onnx.TensorProto.UINT8: "uint8",
+    onnx.TensorProto.BOOL: "bool",
 }
 _NO_BOUND = "its work has no static bound"
 _REJECTED = {
@@ -86,8 +89,16 @@ class OnnxModel:
     ties: tuple[tuple[str, ...], ...] = ()
 
 
-def import_onnx(source: str | os.PathLike[str] | bytes) -> OnnxModel:
+def import_onnx(
+    source: str | os.PathLike[str] | bytes, shapes: Mapping[str, Shape] | None = None
+) -> OnnxModel:
     """Read an ONNX file (path or bytes), check it and prune it.
+
+    Args:
+        source: the file.
+        shapes: whole shapes, batch included, for inputs with dynamic dimensions; the name "" is
+            the only input of a model that has one. A dimension that the file fixes must agree, but
+            for the batch.
 
     Raises:
         CompileError: not ONNX, truncated, dynamic shapes, no usable output, or a node whose
@@ -99,6 +110,7 @@ def import_onnx(source: str | os.PathLike[str] | bytes) -> OnnxModel:
     outputs, output_names = _outputs(graph)
     nodes = _prune(graph, outputs)
     _refuse_rejected(nodes)
+    _fix_shapes(graph, initializers, shapes or {})
     inputs, batch = _inputs(graph, initializers, nodes, outputs)
     labels = _labels(graph, initializers)
     proto = _pruned_proto(model, nodes, inputs, outputs)
@@ -159,14 +171,13 @@ def _parse(source: str | os.PathLike[str] | bytes) -> Any:
                 data = file.read(MAX_ONNX_BYTES + 1)
         except OSError as error:
             raise CompileError(f"cannot read {os.fspath(source)}: {error.strerror}") from error
-        folder = os.path.dirname(os.path.abspath(source))
+        folder = Path(source).absolute().parent
     if not 0 < len(data) <= MAX_ONNX_BYTES:
         raise CompileError(f"the ONNX file has {len(data)} bytes, expected 1 to {MAX_ONNX_BYTES}")
     again = "the file is truncated or no ONNX model; export it again"
     try:
         model = onnx.load_model_from_string(data)
-        if folder is not None:
-            onnx.load_external_data_for_model(model, folder)
+        load_external(model, folder)
         onnx.checker.check_model(model)
     except DecodeError as error:
         raise CompileError("cannot decode the ONNX file", advice=again) from error
@@ -239,6 +250,37 @@ def _prune(graph: Any, outputs: tuple[str, ...]) -> list[Any]:
     return kept[::-1]
 
 
+def _fix_shapes(graph: Any, initializers: Mapping[str, Array], shapes: Mapping[str, Shape]) -> None:
+    """Give dynamic dimensions of the inputs the sizes that the author names."""
+    inputs = {item.name: item for item in graph.input if item.name not in initializers}
+    for name, shape in shapes.items():
+        item = inputs.get(name) if name else next(iter(inputs.values()))
+        if item is None or (not name and len(inputs) != 1):
+            raise CompileError(
+                f"a shape is given for input {name!r}, the model's inputs are {sorted(inputs)}"
+            )
+        tensor = item.type.tensor_type
+        if not tensor.HasField("shape"):
+            tensor.shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in shape)
+        if len(tensor.shape.dim) != len(shape):
+            if not name:  # samples in a form of their own are looked at later
+                continue
+            raise CompileError(
+                f"input {item.name!r} has {len(tensor.shape.dim)} dimensions, the given shape"
+                f" {shape} has {len(shape)} (the first is the batch)"
+            )
+        for axis, (dim, size) in enumerate(zip(tensor.shape.dim, shape, strict=True)):
+            if axis == 0:
+                continue
+            if not dim.HasField("dim_value") or dim.dim_value < 1:
+                dim.dim_value = size
+            elif dim.dim_value != size and name:
+                raise CompileError(
+                    f"dimension {axis} of input {item.name!r} is {dim.dim_value} in the file, and"
+                    f" {size} in the given shape"
+                )
+
+
 def _inputs(
     graph: Any, initializers: Mapping[str, Array], nodes: list[Any], outputs: tuple[str, ...]
 ) -> tuple[tuple[GraphInput, ...], int | None]:
@@ -263,7 +305,8 @@ def _inputs(
                 raise CompileError(
                     f"input {item.name!r} has a dynamic shape: dimension {axis} is"
                     f" {dim.dim_param or 'unknown'!r}",
-                    advice="only the first dimension (the batch) may vary: export with fixed sizes",
+                    advice="only the first dimension (the batch) may vary: export with fixed sizes,"
+                    " or fix them (command line: --shape NAME=1,3,224,224)",
                 )
         shape = tuple(dim.dim_value for dim in rest)
         dtype = np.dtype(_INPUT_TYPES[tensor.elem_type])

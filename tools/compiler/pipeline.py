@@ -9,6 +9,7 @@ import numpy as np
 from precompiles.model.codec import encode_model, model_id
 from precompiles.model.types import CostRecord, IntegerModel
 from tools.compiler.calibrate import METHODS, Calibration, calibrate
+from tools.compiler.ease import view_of
 from tools.compiler.errors import CompileError
 from tools.compiler.front import float_graph, prepare
 from tools.compiler.graph import Array, FloatGraph, Trees, consumers
@@ -17,7 +18,7 @@ from tools.compiler.passes import optimise
 from tools.compiler.precision import PRECISIONS
 from tools.compiler.report import Report, gas_figures
 from tools.compiler.report_operators import compare_operators
-from tools.compiler.samples import check_samples
+from tools.compiler.samples import check_samples, sample_shapes
 from tools.compiler.search import Choice, Search
 
 Progress = Callable[[str, int, int], None]
@@ -64,6 +65,7 @@ def compile_onnx(
     *,
     precision: str = "auto",
     calibration: str = METHODS[0],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     progress: Progress | None = None,
 ) -> Compiled:
     """Compile an ONNX file to an integer model and compare it with onnxruntime.
@@ -78,6 +80,8 @@ def compile_onnx(
             of their spread), or wide where that costs little more, or nothing else is enough.
         calibration: how the range of an 8-bit tensor is chosen: ``minmax``, ``percentile`` or
             ``mse`` (``calibrate``).
+        shapes: sizes of dynamic dimensions by input name, batch included; by default those of the
+            samples.
         progress: called with (stage, done, total).
 
     Raises:
@@ -86,7 +90,7 @@ def compile_onnx(
     options = Options(precision, calibration)
     steps = Steps(progress)
     steps.at("import", 0)
-    model = import_onnx(source)
+    model = import_onnx(source, shapes or sample_shapes(samples))
     checked = check_samples(model.inputs, samples)
     steps.at("simplify", 1)
     model = prepare(model, checked)
@@ -166,7 +170,9 @@ def _compiled(
         reason=choice.reason,
         samples=len(next(iter(calibration.samples.values()))),
         outputs=chosen.outputs,
-        operators=compare_operators(graph, calibration, chosen.precision),
+        operators=compare_operators(
+            *view_of(graph, calibration, chosen.precision.name), chosen.precision
+        ),
         raised=choice.raised,
         attempts=choice.attempts,
         labels=labels,

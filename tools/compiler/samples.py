@@ -39,6 +39,14 @@ def check_samples(
     return arrays
 
 
+def sample_shapes(samples: Array | Mapping[str, Array] | None) -> dict[str, tuple[int, ...]]:
+    """Whole shapes of samples by input name; "" for an array without a name."""
+    if samples is None:
+        return {}
+    given = samples if isinstance(samples, Mapping) else {"": samples}
+    return {name: tuple(np.shape(value)) for name, value in given.items()}
+
+
 def _single(inputs: tuple[GraphInput, ...], samples: Array) -> dict[str, Array]:
     if len(inputs) != 1:
         names = sorted(item.name for item in inputs)
