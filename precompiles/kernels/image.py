@@ -3,7 +3,11 @@
 import numpy as np
 
 from precompiles.kernels.arrays import S64, U8
+from precompiles.kernels.copies import copy_run
 from precompiles.kernels.jit import kernel, subroutine
+
+RUN = 16
+"""Pixels interleaved at once."""
 
 
 @subroutine
@@ -32,7 +36,7 @@ def pad_image(memory: U8, weights: U8, args: S64, batch: int) -> None:
         for row in range(rows):
             source = args[0] + sample * args[1] + row * args[2]
             line = out[(above + row) * pitch + left : (above + row + 1) * pitch + left]
-            line[:width] = memory[source : source + width]
+            copy_run(line, 0, memory, source, width)
             if row + 1 < rows:
                 fill_bytes(line[width:], args[11], args[10])
         fill_bytes(out[(above + rows) * pitch - right :], args[11], args[10])
@@ -58,3 +62,35 @@ def repeat_channels(memory: U8, weights: U8, args: S64, batch: int) -> None:
                 words, repeated = x.view(np.int16), out.view(np.int16)
                 for i in range(count):
                     repeated[i * times : (i + 1) * times] = words[i]
+
+
+def interleave_run(planes: int, out: U8, target: int, x: U8, source: int, step: int) -> None:
+    """Interleave RUN bytes of each of ``planes`` (2 to 4, a literal) planes, ``step`` bytes apart.
+
+    From byte ``source`` of x to byte ``target`` of out, RUN * planes bytes.
+    """
+    for plane in range(planes):
+        first = source + plane * step
+        out[target + plane : target + RUN * planes : planes] = x[first : first + RUN]
+
+
+@kernel
+def interleave_planes(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Turn planes (C, H, W) of bytes, C from 2 to 4, into pixels (H, W, C); W is at least RUN.
+
+    args: x (contiguous), out, its sample and row distance; rows, columns, planes.
+    """
+    rows, columns, planes = args[4], args[5], args[6]
+    for sample in range(batch):
+        for row in range(rows):
+            start = args[0] + (sample * planes * rows + row) * columns
+            end = args[1] + sample * args[2] + row * args[3]
+            for first in range(0, columns, RUN):
+                column = min(first, columns - RUN)
+                source, target, step = start + column, end + column * planes, rows * columns
+                if planes == 2:
+                    interleave_run(2, memory, target, memory, source, step)
+                elif planes == 3:
+                    interleave_run(3, memory, target, memory, source, step)
+                else:
+                    interleave_run(4, memory, target, memory, source, step)

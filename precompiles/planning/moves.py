@@ -19,6 +19,7 @@ from precompiles.planning.axes import (
 )
 from precompiles.planning.borders import reads_image, writes_image
 from precompiles.planning.elementwise import RAW
+from precompiles.planning.planes import are_planes, plan_planes
 from precompiles.planning.planner import Planner
 from precompiles.planning.registry import plan
 
@@ -33,6 +34,11 @@ def _(instruction: op.Concat | op.Slice, model: IntegerModel, value: int) -> boo
 @writes_image.register(op.Slice)
 def _(instruction: op.Concat | op.Slice, model: IntegerModel) -> bool:
     return True
+
+
+@writes_image.register
+def _(instruction: op.Transpose, model: IntegerModel) -> bool:
+    return are_planes(instruction, model)
 
 
 def emit_copy(planner: Planner, out: Operand, x: Operand, shape: Sequence[int], size: int) -> None:
@@ -78,6 +84,9 @@ def _(instruction: op.Reshape, planner: Planner) -> None:
 @plan.register
 def _(instruction: op.Transpose, planner: Planner) -> None:
     model = planner.model
+    if are_planes(instruction, model):
+        plan_planes(instruction, planner)
+        return
     shape = model.type_of(instruction.output).shape
     x = view(planner, instruction.x, model.type_of(instruction.x).shape)
     order = [x.distances[1 + axis] for axis in instruction.permutation]

@@ -10,12 +10,11 @@ from precompiles.kernels.arrays import Array
 from precompiles.model import operators as op
 from precompiles.model.checks import NUMPY_TYPES
 from precompiles.model.types import Constant, DType, IntegerModel, Port, Quantization, TensorType
-from precompiles.planning import images
+from precompiles.planning import images, moves  # noqa: F401 - register the plans
 from precompiles.planning.borders import choose_borders, fill
 from precompiles.planning.planner import SLACK, Place, Planner, empty_aligned
 from precompiles.planning.registry import plan
 
-assert images  # registers the plans
 GUARD = 64
 UNTOUCHED = 0xA5
 

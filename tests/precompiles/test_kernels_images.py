@@ -15,7 +15,7 @@ from precompiles.kernels import jit, tile
 from precompiles.kernels.arrays import exact
 from precompiles.kernels.depthwise import blocks_of, channel_order
 from precompiles.model import operators as op
-from precompiles.model.types import DType
+from precompiles.model.types import DType, TensorType
 from precompiles.reference import run_sample
 from tests.precompiles.image_programs import (
     Bench,
@@ -160,6 +160,26 @@ def test_a_border_of_another_value_is_a_copy() -> None:
     x = random_input(model, 2)
     for index, out in enumerate(bench.run(x)):
         assert np.array_equal(out, conv_int64(model, index, x))
+
+
+@pytest.mark.parametrize("planes", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("width", [3, 15, 16, 17, 40])
+@pytest.mark.parametrize("pads", [SAME, (0, 0, 0, 0), (2, 0, 1, 3)])
+def test_planes_become_pixels(planes: int, width: int, pads: tuple[int, int, int, int]) -> None:
+    model = conv_model(Case((5, width, planes), 8, pads=pads))
+    (conv,) = model.instructions
+    assert isinstance(conv, op.Conv)
+    turned = op.Transpose(conv.x, (1, 2, 0), conv.x + 1)
+    conv = replace(conv, x=conv.x + 1, output=conv.x + 2)
+    tensors = (TensorType(DType.U8, (planes, 5, width)), *model.tensors)
+    outputs = (replace(model.outputs[0], value=conv.output),)
+    model = replace(model, outputs=outputs, tensors=tensors, instructions=(turned, conv))
+    bench = Bench(model, 2)
+    assert ("interleave_planes" in bench.names) == (1 < planes < 5 and width > 15)
+    x = random_input(model, 2)
+    expected = conv_int64(model, 1, x.transpose(0, 2, 3, 1))
+    assert np.array_equal(bench.run(x)[0], expected)
+    assert np.array_equal(bench.run(x, is_python=True)[0], expected)
 
 
 @pytest.mark.parametrize("channels", [1, 6, 8, 15, 16, 17, 24, 33, 64, 70, 130])
