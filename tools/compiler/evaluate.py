@@ -32,6 +32,7 @@ from tools.compiler.graph import (
     TreeTable,
     operands,
 )
+from tools.compiler.graph_attention import Divide, Length
 from tools.compiler.graph_choices import Compare, Constant, Expand, Extreme, Negate, Select
 from tools.compiler.graph_tabular import Distances, Impute, LogSumExp, Power
 
@@ -107,13 +108,20 @@ def _(operation: LogSumExp, values: Values, shape: Shape) -> Array:
 @evaluate.register
 def _(operation: Normalize, values: Values, shape: Shape) -> Array:
     x = values[operation.x].astype(np.float64)
-    norms = {
-        "l1": lambda: np.abs(x).sum(axis=-1, keepdims=True),
-        "l2": lambda: np.sqrt((x**2).sum(axis=-1, keepdims=True)),
-        "max": lambda: x.max(axis=-1, keepdims=True),
-    }
-    norm = norms[operation.kind]()
-    return np.where(norm == 0, x, x / np.where(norm == 0, 1, norm))
+    total = np.abs(x).sum(axis=-1, keepdims=True)
+    return np.asarray(x / np.where(total == 0, 1, total))
+
+
+@evaluate.register
+def _(operation: Length, values: Values, shape: Shape) -> Array:
+    x = values[operation.x].astype(np.float64)
+    return np.asarray(np.sqrt((x**2).sum(axis=-1, keepdims=True)))
+
+
+@evaluate.register
+def _(operation: Divide, values: Values, shape: Shape) -> Array:
+    divisor = values[operation.b].astype(np.float64)
+    return np.asarray(values[operation.a] / np.where(divisor == 0, 1, divisor))
 
 
 @evaluate.register

@@ -12,9 +12,12 @@ from tools.compiler import (
     onnx_elementwise,
     onnx_images,
     onnx_ml,
+    onnx_pooling,
     onnx_quantized,
     onnx_resize,
     onnx_shape,
+    onnx_svm,
+    onnx_tabular,
 )
 from tools.compiler.batch_axis import batch_first
 from tools.compiler.coded import codes_as_numbers, finish_codes, moved_codes
@@ -34,7 +37,10 @@ IMPORTERS: dict[str, Importer] = {
     **onnx_quantized.IMPORTERS,
     **onnx_resize.IMPORTERS,
     **onnx_shape.IMPORTERS,
+    **onnx_svm.IMPORTERS,
+    **onnx_tabular.IMPORTERS,
     **onnx_attention.IMPORTERS,
+    **onnx_pooling.IMPORTERS,
 }
 _FOLDED = frozenset(
     """

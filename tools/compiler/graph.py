@@ -138,13 +138,9 @@ class Softmax(Operation):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Normalize(Operation):
-    """``x`` over its norm along the last axis (a zero row stays zero).
-
-    ``kind``: l1 (sum of absolute values), l2 (Euclidean) or max (the largest value, signed).
-    """
+    """``x / sum(|x|)`` over the last axis (a zero row stays zero)."""
 
     x: str
-    kind: str = "l1"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

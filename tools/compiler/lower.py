@@ -13,6 +13,7 @@ from tools.compiler import (  # each registers its operations with ``lower``
     lower_moves,
     lower_quantized,
     lower_scores,
+    lower_tabular,
     lower_trees,
 )
 from tools.compiler.calibrate import Calibration
@@ -34,6 +35,7 @@ from tools.compiler.graph import (
 )
 from tools.compiler.graph_attention import Divide, Length
 from tools.compiler.graph_choices import Expand, Extreme, Negate, Rounding, Select, TopK
+from tools.compiler.graph_tabular import Distances, Impute, LogSumExp, Power
 from tools.compiler.lower_elementwise import has_table
 from tools.compiler.lower_inputs import declare_inputs
 from tools.compiler.lowering import Lowering, lower
@@ -49,9 +51,21 @@ FAMILIES = (
     lower_moves,
     lower_quantized,
     lower_scores,
+    lower_tabular,
     lower_trees,
 )
-_INTEGER_INPUT = (Softmax, Normalize, Trees, Rounding, Divide, Length)
+_INTEGER_INPUT = (
+    Softmax,
+    Normalize,
+    Trees,
+    Rounding,
+    Divide,
+    Length,
+    Distances,
+    Power,
+    LogSumExp,
+    Impute,
+)
 _TRANSPARENT = (
     Reshape,
     Transpose,

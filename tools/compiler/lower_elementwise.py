@@ -18,6 +18,7 @@ from tools.compiler.graph import (
     Operation,
     Shape,
 )
+from tools.compiler.lower_integers import exact_affine, exact_product, exact_sum
 from tools.compiler.lowering import (
     Lowering,
     clamp_codes,
@@ -53,6 +54,9 @@ def _aligned(state: Lowering, a: Operand, b: Operand) -> tuple[Operand, Operand]
 
 @lower.register
 def _(operation: Add, state: Lowering) -> Operand:
+    exact = exact_sum(operation, state)
+    if exact is not None:
+        return exact
     a, b = _aligned(state, state.activation(operation.a), state.activation(operation.b))
     shape = np.broadcast_shapes(a.type.shape, b.type.shape)
     grid = state.result_grid(operation.output)
@@ -96,6 +100,9 @@ def _emit_add(
 
 @lower.register
 def _(operation: Mul, state: Lowering) -> Operand:
+    exact = exact_product(operation, state)
+    if exact is not None:
+        return exact
     a, b = _aligned(state, state.activation(operation.a), state.activation(operation.b))
     shape = np.broadcast_shapes(a.type.shape, b.type.shape)
     grid = state.result_grid(operation.output)
@@ -156,6 +163,9 @@ def _constant_operand(state: Lowering, values: Floats, x: Operand) -> Operand:
 
 @lower.register
 def _(operation: Affine, state: Lowering) -> Operand:
+    exact = exact_affine(operation, state)
+    if exact is not None:
+        return exact
     x = state.activation(operation.x)
     grid = state.result_grid(operation.output)
     one = bool((operation.scale == 1).all())

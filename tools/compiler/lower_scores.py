@@ -65,21 +65,26 @@ def _exponential(state: Lowering, x: Operand) -> Operand:
     return clip(state, curve, 1, _ONE)
 
 
-@lower.register
-def _(operation: Softmax, state: Lowering) -> Operand:
-    if is_narrow(state, operation):
-        return narrow_softmax(state, operation)
-    x = coarsen(state, state.plain(state.integer(operation.x)), _SCORE_BITS)
+def exponentials(state: Lowering, x: Operand) -> tuple[Operand, Operand, Operand, Operand]:
+    """Maximum of each row, x below it, the exponentials of that, and their sum."""
+    x = coarsen(state, x, _SCORE_BITS)
     if x.hi - x.lo >= 1 << 62:
         x = clip(state, x, -(1 << 60), 1 << 60)
     top = _reduced(state, x, op.ReduceMax)
     lowest = round(Fraction(-_EXP_RANGE) / x.scale)
     below = clip(state, _subtracted(state, x, top), lowest, 0)
     powers = _exponential(state, below)
-    total = _reduced(state, powers, op.ReduceSum)
+    return top, below, powers, _reduced(state, powers, op.ReduceSum)
+
+
+@lower.register
+def _(operation: Softmax, state: Lowering) -> Operand:
+    if is_narrow(state, operation):
+        return narrow_softmax(state, operation)
+    _, below, powers, total = exponentials(state, state.plain(state.integer(operation.x)))
     if not operation.logarithm:
         return _divided(state, powers, total)
-    terms = float(x.type.shape[-1])
+    terms = float(below.type.shape[-1])
     logarithm = emit_curve(state, operation, total, np.log, Range(1.0, max(terms, 2.0)))
     coarsest = max(logarithm.scale, below.scale)
     parts = [

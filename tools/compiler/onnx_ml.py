@@ -13,7 +13,7 @@ import onnx.numpy_helper
 
 from tools.compiler.graph import Affine, Array, Floats, Function, Trees, TreeTable
 from tools.compiler.onnx_dense import emit_argmax, emit_dense, emit_softmax
-from tools.compiler.onnx_elementwise import emit_normalize, sigmoid
+from tools.compiler.onnx_elementwise import sigmoid
 from tools.compiler.onnx_import import OnnxNode
 from tools.compiler.scope import Importer, Scope, data, origin, reject
 
@@ -36,14 +36,7 @@ def _scaler(scope: Scope, node: OnnxNode) -> None:
     scope.emit(operation, scope.shapes[x])
 
 
-def _normalizer(scope: Scope, node: OnnxNode) -> None:
-    norm = node.attributes.get("norm", b"MAX").decode()
-    if norm != "L1":
-        reject(node, f"normalises by {norm}", "normalise off-chain, or train with norm='l1'")
-    emit_normalize(scope, node, data(scope, node), node.outputs[0])
-
-
-def _post_transform(scope: Scope, node: OnnxNode, x: str, output: str) -> None:
+def post_transform(scope: Scope, node: OnnxNode, x: str, output: str) -> None:
     """Emit ONNX-ML's ``post_transform`` from raw scores ``x`` to ``output``."""
     name = node.attributes.get("post_transform", b"NONE").decode()
     if name == "NONE":
@@ -64,20 +57,20 @@ def _two_scores(scope: Scope, node: OnnxNode, x: str, *, complement: bool) -> st
     return emit_dense(scope, node, x, weight, bias, scope.fresh(node))
 
 
-def _emit_classifier(
+def emit_classifier(
     scope: Scope, node: OnnxNode, scores: str, classes: int, *, positive: bool
 ) -> None:
     """Emit label and probabilities from raw scores; one score for two classes is widened."""
-    label, output = node.outputs[0], node.outputs[1]
+    label, output = node.outputs[0], (*node.outputs, "")[1] or scope.fresh(node)
     logistic = node.attributes.get("post_transform", b"NONE") == b"LOGISTIC"
     if scope.shapes[scores][-1] == 1 and classes == 2:
         widened = _two_scores(scope, node, scores, complement=positive)
         if logistic and not positive:
-            _post_transform(scope, node, widened, output)
+            post_transform(scope, node, widened, output)
         else:
             scope.alias(output, widened)
     else:
-        _post_transform(scope, node, scores, output)
+        post_transform(scope, node, scores, output)
     if label:
         emit_argmax(scope, node, scope.resolve(output), label)
 
@@ -96,10 +89,11 @@ def _linear_regressor(scope: Scope, node: OnnxNode) -> None:
     x = data(scope, node)
     weight, intercepts = _matrix(node, scope.shapes[x][-1])
     raw = emit_dense(scope, node, x, weight, intercepts, scope.fresh(node))
-    _post_transform(scope, node, raw, node.outputs[0])
+    post_transform(scope, node, raw, node.outputs[0])
 
 
-def _class_count(node: OnnxNode) -> int:
+def class_count(node: OnnxNode) -> int:
+    """Number of class labels that the node names."""
     keys = ("classlabels_ints", "classlabels_int64s", "classlabels_strings")
     return max(len(node.attributes.get(key, ())) for key in keys)
 
@@ -108,7 +102,7 @@ def _linear_classifier(scope: Scope, node: OnnxNode) -> None:
     x = data(scope, node)
     weight, intercepts = _matrix(node, scope.shapes[x][-1])
     raw = emit_dense(scope, node, x, weight, intercepts, scope.fresh(node))
-    _emit_classifier(scope, node, raw, _class_count(node), positive=False)
+    emit_classifier(scope, node, raw, class_count(node), positive=False)
 
 
 def _values(attributes: Mapping[str, Any], key: str) -> Floats:
@@ -194,7 +188,7 @@ def _emit_trees(scope: Scope, node: OnnxNode, table: TreeTable) -> str:
 
 
 def _tree_classifier(scope: Scope, node: OnnxNode) -> None:
-    classes = _class_count(node)
+    classes = class_count(node)
     ids = sorted({int(item) for item in node.attributes["class_ids"]})
     base = _values(node.attributes, "base_values")
     table = tree_table(node, "class", max(classes, ids[-1] + 1))
@@ -203,12 +197,12 @@ def _tree_classifier(scope: Scope, node: OnnxNode) -> None:
         table = replace(table, leaf=leaf, base=base[-1:] if base.size else np.zeros(1))
         positive = not (_values(node.attributes, "class_weights") < 0).any()
         scores = _emit_trees(scope, node, table)
-        _emit_classifier(scope, node, scores, classes, positive=positive)
+        emit_classifier(scope, node, scores, classes, positive=positive)
         return
     padded: Array = np.zeros(table.leaf.shape[1])
     padded[: base.size] = base
     scores = _emit_trees(scope, node, replace(table, leaf=table.leaf, base=padded))
-    _emit_classifier(scope, node, scores, classes, positive=False)
+    emit_classifier(scope, node, scores, classes, positive=False)
 
 
 def _tree_regressor(scope: Scope, node: OnnxNode) -> None:
@@ -221,13 +215,12 @@ def _tree_regressor(scope: Scope, node: OnnxNode) -> None:
     factor = 1.0 if aggregate == "SUM" else 1.0 / len(table.roots)
     table = replace(table, leaf=table.leaf * factor, base=base if base.size else np.zeros(targets))
     raw = _emit_trees(scope, node, table)
-    _post_transform(scope, node, raw, node.outputs[0])
+    post_transform(scope, node, raw, node.outputs[0])
 
 
 IMPORTERS: dict[str, Importer] = {
     "ai.onnx.ml.LinearClassifier": _linear_classifier,
     "ai.onnx.ml.LinearRegressor": _linear_regressor,
-    "ai.onnx.ml.Normalizer": _normalizer,
     "ai.onnx.ml.Scaler": _scaler,
     "ai.onnx.ml.TreeEnsembleClassifier": _tree_classifier,
     "ai.onnx.ml.TreeEnsembleRegressor": _tree_regressor,
