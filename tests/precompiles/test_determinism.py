@@ -47,7 +47,7 @@ def run_python(script: str, cache: Path, root: Path = ROOT, **environment: str) 
         cwd=cache,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1500,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -71,6 +71,7 @@ def test_without_numba_the_digest_is_the_same(tmp_path: Path, digest: str) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1600)  # each compiles every kernel
 @pytest.mark.parametrize(
     "environment",
     [
