@@ -13,6 +13,7 @@ from tools.compiler.graph import (
     Dense,
     FloatGraph,
     Floats,
+    Function,
     Operation,
     Reshape,
     Slice,
@@ -61,6 +62,8 @@ class _Stream:
         self.histogram = Histogram()
         self.total: Floats | None = None
         self.count = 0
+        self.low: Floats | None = None
+        self.high: Floats | None = None
         self._wants_mean = wants_mean
 
     def update(self, value: Array) -> None:
@@ -71,6 +74,14 @@ class _Stream:
             part = value.sum(axis=0, dtype=np.float64)
             self.total = part if self.total is None else self.total + part
             self.count += len(value)
+            self._widen(value)
+
+    def _widen(self, value: Array) -> None:
+        """Smallest and largest value of each column of the last axis."""
+        columns = value.reshape(-1, value.shape[-1]) if value.ndim > 1 else value.reshape(-1, 1)
+        low, high = columns.min(axis=0), columns.max(axis=0)
+        self.low = low if self.low is None else np.minimum(self.low, low)
+        self.high = high if self.high is None else np.maximum(self.high, high)
 
 
 def calibrate(
@@ -158,10 +169,10 @@ def _range(value: Array) -> Range:
 
 
 def _weighted(graph: FloatGraph) -> frozenset[str]:
-    """Tensors whose mean tells what rounded weights lose, through what only moves elements."""
+    """Tensors whose columns matter: what layers read, through what only moves elements."""
     wanted: set[str] = set()
     for operation in reversed(graph.operations):
-        if isinstance(operation, Dense | Conv) or (
+        if isinstance(operation, Dense | Conv | Function) or (
             isinstance(operation, Reshape | Transpose | Slice) and operation.output in wanted
         ):
             wanted.add(operation.x)
@@ -187,7 +198,12 @@ def _statistics(graph: FloatGraph, streams: Mapping[str, _Stream], method: str) 
             found = _moved_mean(graph, operation, means)
             if found is not None:
                 means[operation.output] = found
-    return Statistics(ranges, clipped, means)
+    columns = {
+        name: (np.asarray(stream.low, np.float64), np.asarray(stream.high, np.float64))
+        for name, stream in streams.items()
+        if stream.low is not None and stream.high is not None
+    }
+    return Statistics(ranges, clipped, means, columns)
 
 
 def _moved_mean(

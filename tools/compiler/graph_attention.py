@@ -33,6 +33,14 @@ class LayerNorm(Operation):
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Smooth(Operation):
+    """``x * scale``, one positive factor per column of the last axis, on a narrower grid."""
+
+    x: str
+    scale: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Embed(Operation):
     """``table[x]``: rows of a constant by computed whole numbers; table (R, *D)."""
 

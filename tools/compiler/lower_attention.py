@@ -8,7 +8,7 @@ import numpy as np
 from precompiles.model import operators as op
 from precompiles.model.types import DType, TensorType
 from tools.compiler.graph import Operation
-from tools.compiler.graph_attention import Divide, Embed, LayerNorm, Length, MatMul
+from tools.compiler.graph_attention import Divide, Embed, LayerNorm, Length, MatMul, Smooth
 from tools.compiler.lowering import (
     FRACTION_BITS,
     Lowering,
@@ -118,7 +118,7 @@ def _(operation: LayerNorm, state: Lowering) -> Operand:
         _SUM_BITS - ceil_log2(Fraction(reach)),
         _SUM_BITS,
     )
-    if not (1 <= shift and epsilon < 1 << _SUM_BITS):
+    if not (shift >= 1 and epsilon < 1 << _SUM_BITS):
         raise refuse(
             operation,
             f"has gains up to {largest * unit:g} and epsilon {operation.epsilon:g}, which 64-bit"
@@ -140,6 +140,29 @@ def _(operation: LayerNorm, state: Lowering) -> Operand:
         offset=program.constant(np.array(offset, dtype=np.int64), DType.S64),
         center=int(operation.center),
         epsilon=epsilon,
+        shift=shift,
+        zero_point=grid.zero_point,
+        lo=lo,
+        hi=hi,
+    )
+    return on_grid(ref, x.type.shape, grid, (lo, hi))
+
+
+@lower.register
+def _(operation: Smooth, state: Lowering) -> Operand:
+    x = state.plain(state.activation(operation.x, DType.S16, DType.U8, DType.S8))
+    grid = state.grid(operation.output)
+    ratios = [x.scale * Fraction(float(factor)) / grid.scale for factor in operation.scale]
+    multipliers, shift = requantize_multipliers(ratios, x.bound)
+    lo, hi = grid_limits(grid)
+    program = state.program
+    ref = program.emit(
+        op.Requantize,
+        grid.dtype,
+        x.type.shape,
+        x=x.ref,
+        multiplier=program.constant(np.array(multipliers), DType.S32),
+        x_zero_point=x.zero_point,
         shift=shift,
         zero_point=grid.zero_point,
         lo=lo,

@@ -50,9 +50,10 @@ def masked_scores(scope: Scope, node: OnnxNode) -> OnnxNode:
         made = producers.get(made.x)  # older exports bound the sum by the lowest float
     scores, keep = name, None
     if isinstance(made, Add) and made.sign == 1:
-        for scores, mask in ((made.a, made.b), (made.b, made.a)):
+        for other, mask in ((made.a, made.b), (made.b, made.a)):
             keep = _kept(scope, node, mask, producers)
             if keep is not None:
+                scores = other
                 break
     elif isinstance(made, Affine) and bool((made.scale == 1).all()) and _is_mask(made.offset):
         scores, keep = made.x, emit_constant(scope, node, made.offset > _DEEP)

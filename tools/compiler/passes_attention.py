@@ -127,22 +127,22 @@ def _unexpanded(
         held = {name: shapes[getattr(operation, name)] for name in names}
         held[key] = shapes[expand.x]
         if np.broadcast_shapes(*held.values()) == shapes[operation.output]:
-            operation = replace(operation, **{key: expand.x})
+            operation = replace(operation, **{key: expand.x})  # type: ignore[arg-type]
     return operation
 
 
 def share_equal(graph: FloatGraph) -> FloatGraph:
     """Constants, comparisons and moves that are made twice are made once."""
-    known: dict[tuple[object, ...], str] = {}
+    known: dict[tuple[object, ...] | None, str] = {}
     names: dict[str, str] = {}
     made: list[Operation] = []
     for operation in graph.operations:
         current = renamed(operation, names)
         key = _identity(current, graph.shapes[operation.output])
-        if key is not None and operation.output not in graph.outputs:
-            if known.setdefault(key, operation.output) != operation.output:
-                names[operation.output] = known[key]
-                continue
+        is_shared = key is not None and operation.output not in graph.outputs
+        if is_shared and known.setdefault(key, operation.output) != operation.output:
+            names[operation.output] = known[key]
+            continue
         made.append(current)
     return replace(graph, operations=tuple(made))
 

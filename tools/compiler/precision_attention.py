@@ -16,7 +16,7 @@ from tools.compiler.graph import (
     consumers,
     operands,
 )
-from tools.compiler.graph_attention import Embed, LayerNorm, MatMul
+from tools.compiler.graph_attention import LayerNorm, MatMul
 from tools.compiler.graph_choices import Expand, Select
 from tools.compiler.precision import Form, dtype_rule
 from tools.compiler.quantize import WORD_REACH
@@ -69,9 +69,11 @@ def attention_forms(graph: FloatGraph, base: DType) -> Mapping[str, Form]:
     for operation in graph.operations:
         if isinstance(operation, MatMul):
             depth = graph.shapes[operation.a][-1]
-            if base is DType.U8 and operation.b in forms:  # a residual stream, as in pooling
+            is_row = graph.shapes[operation.a][-2] == 1  # a weighted sum, as in pooling: cheap
+            if base is DType.U8 and (is_row or operation.b in forms):
                 reach = max(_LEAST_REACH, _SUM_LIMIT // depth // WORD_REACH)
                 forms.setdefault(operation.a, Form(DType.S16, min(reach, WORD_REACH)))
+                forms.setdefault(operation.b, Form(DType.S16))
                 continue
             for name in _sources(graph, operation.b, producers):
                 forms.setdefault(name, _factor(base, depth, operation.a, producers))

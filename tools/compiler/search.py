@@ -9,6 +9,7 @@ from precompiles.model.types import CostRecord, DType, IntegerModel
 from precompiles.model.validate import validate_model
 from precompiles.runner import plan_model
 from tools.compiler.calibrate import Calibration
+from tools.compiler.ease import view_of
 from tools.compiler.errors import CompileError
 from tools.compiler.graph import Conv, Dense, FloatGraph, Operation, Pool
 from tools.compiler.lower import lower_graph, wanted_in_integer_form
@@ -178,9 +179,10 @@ class Search:
         Raises:
             CompileError: an operation has no integer form, or the model is not legal.
         """
-        precision = precision_of(self.graph, name, raised)
+        graph, calibration = view_of(self.graph, self.calibration, name)
+        precision = precision_of(graph, name, raised)
         self.tried("mixed precision" if raised else name)
-        lowered = lower_graph(self.output_names, self.graph, self.calibration, precision)
+        lowered = lower_graph(self.output_names, graph, calibration, precision)
         try:
             cost = validate_model(lowered)
         except ModelError as error:
@@ -242,14 +244,15 @@ class Search:
 
     def noisy_tensors(self, precision: Precision) -> list[tuple[str, float]]:
         """8-bit tensors that more bits would help, noisiest first, with noise over signal."""
-        fine = wanted_in_integer_form(self.graph, precision)
-        names = [item.name for item in self.graph.inputs if len(item.shape) > 1]
-        names += [item.output for item in self.graph.operations if _computes(item)]
+        graph, calibration = view_of(self.graph, self.calibration, precision.name)
+        fine = wanted_in_integer_form(graph, precision)
+        names = [item.name for item in graph.inputs if len(item.shape) > 1]
+        names += [item.output for item in graph.operations if _computes(item)]
         ranked = []
         for name in names:
             narrow = precision.form_of(name).dtype in (DType.U8, DType.S8)
-            if narrow and name not in fine and name not in self.graph.grids:
-                ranked.append((name, noise_ratio(self.calibration, name)))
+            if narrow and name not in fine and name not in graph.grids:
+                ranked.append((name, noise_ratio(calibration, name)))
         return sorted(ranked, key=lambda item: -item[1])
 
 
