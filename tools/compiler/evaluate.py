@@ -32,8 +32,16 @@ from tools.compiler.graph import (
     TreeTable,
     operands,
 )
-from tools.compiler.graph_attention import Divide, Length
-from tools.compiler.graph_choices import Compare, Constant, Expand, Extreme, Negate, Select
+from tools.compiler.graph_attention import Divide, LayerNorm, Length
+from tools.compiler.graph_choices import (
+    Compare,
+    Constant,
+    Expand,
+    Extreme,
+    Negate,
+    Rounding,
+    Select,
+)
 from tools.compiler.graph_tabular import Distances, Impute, LogSumExp, Power
 
 _RELATIONS = (np.equal, np.less, np.less_equal)
@@ -244,3 +252,22 @@ def tree_sums(table: TreeTable, x: Array) -> Floats:
 def _mode_code(name: str) -> int:
     names = ("LEAF", "BRANCH_LEQ", "BRANCH_LT", "BRANCH_GT", "BRANCH_GTE", "BRANCH_EQ")
     return names.index(name) if name in names else len(names)
+
+
+@evaluate.register
+def _(operation: LayerNorm, values: Values, shape: Shape) -> Array:
+    x = values[operation.x].astype(np.float64)
+    top = x - x.mean(axis=-1, keepdims=True) if operation.center else x
+    power = (top**2).mean(axis=-1, keepdims=True)
+    return np.asarray(top / np.sqrt(power + operation.epsilon) * operation.gain + operation.offset)
+
+
+@evaluate.register
+def _(operation: Rounding, values: Values, shape: Shape) -> Array:
+    x = values[operation.x] / operation.step
+    if operation.kind == "modulo":
+        return np.asarray((x - np.floor(x)) * operation.step)
+    if operation.kind == "sign":
+        return np.sign(x)
+    rounded = {"floor": np.floor, "ceil": np.ceil, "truncate": np.trunc, "round": np.rint}
+    return np.asarray(rounded[operation.kind](x) * operation.step)

@@ -9,6 +9,7 @@ from tools.compiler import (
     onnx_attention,
     onnx_choices,
     onnx_dense,
+    onnx_dynamic,
     onnx_elementwise,
     onnx_images,
     onnx_ml,
@@ -23,6 +24,7 @@ from tools.compiler.batch_axis import batch_first
 from tools.compiler.coded import codes_as_numbers, finish_codes, moved_codes
 from tools.compiler.errors import CompileError
 from tools.compiler.graph import Array, FloatGraph, Operation, TreeTable, live_operations
+from tools.compiler.onnx_dynamic import import_pending, is_pending
 from tools.compiler.onnx_import import OnnxModel, OnnxNode
 from tools.compiler.onnx_quantized import note_constant
 from tools.compiler.onnx_recurrent import expand_recurrent
@@ -31,6 +33,7 @@ from tools.compiler.scope import Importer, Scope, open_scope
 IMPORTERS: dict[str, Importer] = {
     **onnx_choices.IMPORTERS,
     **onnx_dense.IMPORTERS,
+    **onnx_dynamic.IMPORTERS,
     **onnx_elementwise.IMPORTERS,
     **onnx_images.IMPORTERS,
     **onnx_ml.IMPORTERS,
@@ -133,6 +136,9 @@ def _import_node(scope: Scope, node: OnnxNode) -> None:
             operator=node.operator,
         )
     shown = batch_first(scope, node)
+    if node.operator not in onnx_dynamic.IMPORTERS and is_pending(scope, node):
+        import_pending(scope, shown)
+        return
     if node.operator in onnx_quantized.IMPORTERS:
         importer(scope, shown)
         return

@@ -1,8 +1,9 @@
-"""Importers of transposed convolution, depth and space, and local response normalisation."""
+"""Importers of transposed convolution, depth and space, and normalisations of images."""
 
 import numpy as np
 
-from tools.compiler.graph import Conv, Floats, Function, Mul
+from tools.compiler.graph import Affine, Conv, Floats, Function, Mul
+from tools.compiler.graph_attention import LayerNorm
 from tools.compiler.onnx_dense import emit_dense
 from tools.compiler.onnx_import import OnnxNode
 from tools.compiler.onnx_shape import emit_slice
@@ -17,6 +18,7 @@ from tools.compiler.scope import (
 )
 
 _MAX_SPATIAL = 2
+_MAX_NORM_ROW = 65_535
 
 
 def _pair(values: object, count: int, default: int) -> tuple[int, int]:
@@ -199,9 +201,44 @@ def _local_response(scope: Scope, node: OnnxNode) -> None:
     scope.emit(Mul(origin=origin(node), output=node.outputs[0], a=x, b=power.output), shape)
 
 
+def _group_norm(scope: Scope, node: OnnxNode) -> None:
+    """Each group of channels, all its pixels, is one row; then a factor and an offset."""
+    x = data(scope, node)
+    shape = scope.shapes[x]
+    by_instance = node.operator == "InstanceNormalization"
+    groups = shape[0] if by_instance else int(node.attributes["num_groups"])
+    width = int(np.prod(shape, dtype=np.int64)) // groups
+    if not 2 <= width <= _MAX_NORM_ROW:
+        reject(
+            node,
+            f"normalises {width} values at once, 2 to {_MAX_NORM_ROW} are legal",
+            "normalise smaller images, or use BatchNormalization",
+        )
+    norm = LayerNorm(
+        origin=origin(node),
+        output=scope.fresh(node),
+        x=scope.reshape(node, x, (groups, width)),
+        gain=np.ones(width),
+        offset=np.zeros(width),
+        epsilon=float(node.attributes.get("epsilon", 1e-5)),
+    )
+    flat = scope.reshape(node, scope.emit(norm, (groups, width)), shape)
+    column = (-1, *[1] * (len(shape) - 1))
+    factors = []
+    for index, what in ((1, "scale"), (2, "bias")):
+        value = np.asarray(required(scope, node, index, what), np.float64).reshape(-1)
+        factors.append(np.repeat(value, shape[0] // value.size).reshape(column))
+    affine = Affine(
+        origin=origin(node), output=node.outputs[0], x=flat, scale=factors[0], offset=factors[1]
+    )
+    scope.emit(affine, shape)
+
+
 IMPORTERS: dict[str, Importer] = {
     "ConvTranspose": _conv_transpose,
     "DepthToSpace": _depth_to_space,
+    "GroupNormalization": _group_norm,
+    "InstanceNormalization": _group_norm,
     "LRN": _local_response,
     "SpaceToDepth": _space_to_depth,
 }

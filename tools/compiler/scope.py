@@ -28,6 +28,7 @@ from tools.compiler.quantize import Grid
 
 if TYPE_CHECKING:
     from tools.compiler.coded import Coded
+    from tools.compiler.onnx_dynamic import Pending
 
 PROBE_BATCH = 3
 _SHAPE_OPERATORS = ("Shape", "Size")
@@ -50,6 +51,7 @@ class Scope:
         self.inputs = inputs
         self.grids: dict[str, Grid] = {}
         self.coded: dict[str, Coded] = {}
+        self.pending: dict[str, Pending] = {}
         self.steps: dict[str, tuple[Floats, int]] = {}
         self._constants = dict(constants)
         self._tensors = dict(tensors)
