@@ -23,6 +23,7 @@ from tools.compiler.lowering import (
 from tools.compiler.precision_attention import has_mask, product_reaches
 from tools.compiler.program import Operand
 from tools.compiler.quantize import (
+    WORD_REACH,
     Grid,
     activation_grid,
     ceil_log2,
@@ -107,6 +108,7 @@ def _product_grid(state: Lowering, operation: MatMul) -> Grid:
 @lower.register
 def _(operation: LayerNorm, state: Lowering) -> Operand:
     x = state.plain(state.activation(operation.x, DType.S16))
+    x = clip(state, x, -WORD_REACH, WORD_REACH)  # a port may hold the lowest word
     grid = state.result_grid(operation.output)
     count = x.type.shape[-1]
     unit = float(grid.scale)
