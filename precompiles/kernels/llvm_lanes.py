@@ -222,11 +222,12 @@ def bytes_of(context: Any, builder: Any, kind: Any, value: Any) -> Any:
 def scale_wide(
     b: Any, total: Any, multiplier: Any, rounding: Any, shift: Any, zero_point: Any, ends: list[Any]
 ) -> Any:
-    """RQ of 32-bit lanes in 64 bits, clipped; all but the vectors are int64 scalars."""
+    """RQ of 32 or 64-bit lanes in 64 bits, clipped; the rounding is int64 scalars."""
     count, kind = total.type.count, vector(I64, total.type.count)
     rounding, shift, zero_point, lo, hi = (
         splat(b, value, count) for value in (rounding, shift, zero_point, *ends)
     )
-    product = b.mul(b.sext(total, kind), b.sext(multiplier, kind))
+    total = total if total.type.element.width == 64 else b.sext(total, kind)
+    product = b.mul(total, b.sext(multiplier, kind))
     scaled = b.add(b.ashr(b.add(product, rounding), shift), zero_point)
-    return b.trunc(bounded(b, scaled, lo, hi), total.type)
+    return b.trunc(bounded(b, scaled, lo, hi), vector(I32, count))

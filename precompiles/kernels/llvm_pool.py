@@ -17,6 +17,7 @@ from precompiles.kernels.llvm_lanes import (
     I64,
     bytes_of,
     counted,
+    fitted,
     load,
     scale_wide,
     shuffle,
@@ -89,17 +90,43 @@ class Block:
     def window(self, x: Any, rows: Any, columns: Any) -> list[Any]:
         """Maximum, or sums, over the taps of one window."""
         b, given = self.b, self.given
+        down, across = (rows, given[at.X_ROW]), (columns, given[at.X_STEP])
         elements = self.lanes // self.kind
-        if self.is_average:
-            zero = ir.Constant(vector(I32, 16), None)
-            start = [zero] * max(elements // 16, 1)
-            start = start if elements >= 16 else [ir.Constant(vector(I32, elements), None)]
-        else:
-            start = [self.read(x)]
-        with counted(b, rows, start) as row:
-            source = b.gep(x, [b.mul(row.index, given[at.X_ROW])])
-            with counted(b, columns, row.carried) as column:
-                values = self.read(b.gep(source, [b.mul(column.index, given[at.X_STEP])]))
+        size = min(elements, 16)
+        if not self.is_average:
+            return self.swept(x, down, across, [self.read(x)])
+        zeros = [ir.Constant(vector(I32, size), None)] * (elements // size)
+        if self.is_average == pool.SUM:
+            return self.swept(x, down, across, zeros)
+        is_tall = b.icmp_signed(">", rows, columns)
+        outer, inner = (
+            [b.select(is_tall, *items) for items in zip(*pair, strict=True)]
+            for pair in ((across, down), (down, across))
+        )
+        chunks = b.sdiv(b.add(inner[0], I64(pool.CHUNK - 1)), I64(pool.CHUNK))
+        wide = [ir.Constant(vector(I64, size), None)] * len(zeros)
+        with counted(b, outer[0], wide) as line:
+            start = b.gep(x, [b.mul(line.index, outer[1])])
+            with counted(b, chunks, line.carried) as chunk:
+                first = b.mul(chunk.index, I64(pool.CHUNK))
+                rest = b.sub(inner[0], first)
+                count = b.select(b.icmp_signed("<", rest, I64(pool.CHUNK)), rest, I64(pool.CHUNK))
+                place = b.gep(start, [b.mul(first, inner[1])])
+                sums = self.swept(place, (I64(1), I64(0)), (count, inner[1]), zeros)
+                pairs = zip(chunk.carried, sums, strict=True)
+                chunk.passed = [b.add(total, b.sext(part, total.type)) for total, part in pairs]
+            line.passed = chunk.passed
+        return line.passed
+
+    def swept(
+        self, x: Any, down: tuple[Any, Any], across: tuple[Any, Any], start: list[Any]
+    ) -> list[Any]:
+        """``start`` joined by taps, given the count and the byte distance of both directions."""
+        b = self.b
+        with counted(b, down[0], start) as row:
+            source = b.gep(x, [b.mul(row.index, down[1])])
+            with counted(b, across[0], row.carried) as column:
+                values = self.read(b.gep(source, [b.mul(column.index, across[1])]))
                 if self.is_average:
                     column.passed = self.summed(column.carried, values)
                 else:
@@ -135,9 +162,9 @@ class Block:
         """RQ by the window's own multiplier, in the output's elements."""
         b, given = self.b, self.given
         place = b.gep(self.weights, [b.add(given[pool.MULTIPLIER], b.mul(window, I64(4)))])
-        size = sums[0].type.count
+        element, size = sums[0].type.element, sums[0].type.count
         multiplier = splat(b, load(b, place, I32), size)
-        less = splat(b, b.trunc(b.mul(area, given[pool.X_ZERO_POINT]), I32), size)
+        less = splat(b, fitted(b, b.mul(area, given[pool.X_ZERO_POINT]), element), size)
         rounding = (given[item] for item in (at.ROUNDING, at.SHIFT, at.ZERO_POINT))
         numbers = [*rounding, [given[at.LO], given[at.HI]]]
         kind = vector(I8 if self.store == 1 else I16, size)

@@ -24,7 +24,7 @@ from precompiles.kernels.image_args import (
     ZERO_POINT,
     X,
 )
-from precompiles.kernels.jit import kernel, subroutine
+from precompiles.kernels.jit import kernel
 from precompiles.kernels.requantize import clip_value, requantize_value
 
 
@@ -81,6 +81,12 @@ def average_pool_reference(
 BLOCKS = (64, 32, 16)
 """Bytes of channels that are taken at once."""
 
+SUM, LONG_SUM = 1, 2
+"""Sums in 32 bits, or in 64 bits of parts of at most CHUNK taps in 32 bits."""
+
+CHUNK = 1 << 15
+"""Taps whose sum fits 32 bits, whatever they are."""
+
 HEIGHT, WIDTH, STRIDE_H, TOP, KERNEL_H, STRIDE_W, LEFT, KERNEL_W = range(OWN, OWN + 8)
 BLOCK_TABLE, BLOCK_COUNT, MULTIPLIER, X_FLIP, X_ZERO_POINT = range(OWN + 8, OWN + 13)
 """Places in the args row behind the shared ones: size of the image, geometry of the windows; block
@@ -93,8 +99,8 @@ def pool_image(
 ) -> None:
     """Maximum, or RQ of the sum, of each window; ``args`` as named above.
 
-    is_average, kind (bytes of an element of x) and store (of the output) are literals. Sums lie in
-    32 bits; the maximum ignores the numbers of the rounding.
+    is_average (0, SUM or LONG_SUM), kind (bytes of an element of x) and store (of the output) are
+    literals. Sums of SUM lie in 32 bits; the maximum ignores the numbers of the rounding.
     """
     given = args.tolist()
     table = weights[given[BLOCK_TABLE] :][: 32 * given[BLOCK_COUNT]].view(np.int64).reshape(-1, 4)
@@ -164,42 +170,24 @@ def average_pool_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
 
 
 @kernel
-def average_pool_long(memory: U8, weights: U8, args: S64, batch: int) -> None:
-    """Equal average_pool_reference for windows of any area, one channel at a time.
-
-    Args row as for the others, then bytes of an element of x and of the output, and the channels.
-    """
-    kind, store, channels = args[OWN + 13], args[OWN + 14], args[OWN + 15]
-    for sample in range(batch):
-        for row in range(args[ROWS]):
-            top = row * args[STRIDE_H] - args[TOP]
-            first_row, last_row = max(top, 0), min(top + args[KERNEL_H], args[HEIGHT])
-            for column in range(args[COLUMNS]):
-                left = column * args[STRIDE_W] - args[LEFT]
-                first, last = max(left, 0), min(left + args[KERNEL_W], args[WIDTH])
-                place = args[MULTIPLIER] + 4 * (row * args[COLUMNS] + column)
-                m = np.int64(weights[place : place + 4].view(np.int32)[0])
-                target = args[OUT] + sample * args[OUT_SAMPLE] + row * args[OUT_ROW]
-                target += column * args[OUT_STEP]
-                for c in range(channels):
-                    total = -np.int64(args[X_ZERO_POINT]) * (last_row - first_row) * (last - first)
-                    for i in range(first_row, last_row):
-                        start = args[X] + sample * args[X_SAMPLE] + i * args[X_ROW] + c * kind
-                        start += first * args[X_STEP]
-                        for _ in range(first, last):
-                            total += element_at(memory, start, kind, args[X_FLIP])
-                            start += args[X_STEP]
-                    scaled = np.int64((total * m + args[ROUNDING]) >> args[SHIFT])
-                    value = min(max(scaled + args[ZERO_POINT], args[LO]), args[HI])
-                    if store == 1:
-                        memory[target + c] = np.uint8(value ^ args[FLIP])
-                    else:
-                        memory[target + 2 * c : target + 2 * c + 2].view(np.int16)[0] = value
+def average_pool_long_q8(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Equal average_pool_reference from 8 to 8 bits; any area."""
+    pool_image(2, 1, 1, memory, weights, args, batch)
 
 
-@subroutine
-def element_at(memory: U8, start: int, kind: int, flip: int) -> int:
-    """A u8, xored with ``flip``, or an s16."""
-    if kind == 1:
-        return int(np.int64(memory[start]) ^ flip)
-    return int(memory[start : start + 2].view(np.int16)[0])
+@kernel
+def average_pool_long_q8_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Equal average_pool_reference from 8 bits to s16; any area."""
+    pool_image(2, 1, 2, memory, weights, args, batch)
+
+
+@kernel
+def average_pool_long_s16_q8(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Equal average_pool_reference from s16 to 8 bits; any area."""
+    pool_image(2, 2, 1, memory, weights, args, batch)
+
+
+@kernel
+def average_pool_long_s16(memory: U8, weights: U8, args: S64, batch: int) -> None:
+    """Equal average_pool_reference from s16 to s16; any area."""
+    pool_image(2, 2, 2, memory, weights, args, batch)

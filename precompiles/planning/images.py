@@ -164,7 +164,7 @@ def plan_dense(instruction: op.Conv, planner: Planner, layout: Image) -> None:
     size, stored, channels = kind.dtype.size, out_kind.dtype.size, kind.shape[2]
     windows = windows_of(instruction, planner, layout, channels * size)
     output = output_of(instruction, planner)
-    weight = _merged_groups(planner.constant(instruction.weight), instruction.group)
+    weight = _merged_groups(planner.constant(instruction.weight), instruction.group, size)
     if windows.columns == 1:
         windows, output = windows.turned(), output.turned()
         weight = weight.transpose(0, 2, 1, 3, 4)
@@ -178,11 +178,13 @@ def plan_dense(instruction: op.Conv, planner: Planner, layout: Image) -> None:
             offsets, run = offsets[:1], high * run
     else:
         run = depth
+    bias, multiplier = (planner.constant(v) for v in (instruction.bias, instruction.multiplier))
+    missing = groups * filters - len(bias)
     table, panels = tile.pack_panels(
         *(size, stored, weight.reshape(groups, -1, run, filters)),
-        *(planner.constant(instruction.bias), planner.constant(instruction.multiplier)),
-        depth * size,
+        *(np.pad(bias, (0, missing)), np.pad(multiplier, (0, missing)), depth * size),
     )
+    table[-1, 1] -= missing
     form = form_of(instruction, out_kind)
     planner.emit(
         PRODUCTS[size, stored, form.is_wide],
@@ -194,21 +196,29 @@ def plan_dense(instruction: op.Conv, planner: Planner, layout: Image) -> None:
     )
 
 
-def _merged_groups(weight: S8, group: int) -> S8:
+_MERGED_BYTES = 128
+"""Most bytes of x that groups in one panel read at a tap, so that groups that do not exist read no
+more behind the last pixel than kernels may."""
+
+
+def _merged_groups(weight: S8, group: int, size: int) -> S8:
     """Weights (groups, KH, KW, depth, filters), narrow groups merged block by block.
 
     A panel has 16 lanes at least: groups with fewer filters share one, each with zero weights for
-    the channels of its neighbours.
+    the channels of its neighbours. The last one is filled up with groups that do not exist.
     """
     high, wide, depth, total = weight.shape
     filters = total // group
-    fitting = [n for n in range(1, group + 1) if group % n == 0 and n * filters <= tile.LANES]
-    times = max(fitting, default=1)
-    out = np.zeros((group // times, high, wide, times, depth, times, filters), np.int8)
-    parts = weight.reshape(high, wide, depth, group // times, times, filters)
+    times = min(tile.LANES // filters, _MERGED_BYTES // (depth * size), group)
+    times = max(times, 1)
+    count = -(-group // times)
+    parts = weight.reshape(high, wide, depth, group, filters)
+    parts = np.pad(parts, ((0, 0), (0, 0), (0, 0), (0, count * times - group), (0, 0)))
+    parts = parts.reshape(high, wide, depth, count, times, filters)
+    out = np.zeros((count, high, wide, times, depth, times, filters), np.int8)
     for index in range(times):
         out[:, :, :, index, :, index] = parts[:, :, :, :, index].transpose(3, 0, 1, 2, 4)
-    return out.reshape(group // times, high, wide, times * depth, times * filters)
+    return out.reshape(count, high, wide, times * depth, times * filters)
 
 
 _NARROW = {
@@ -312,6 +322,12 @@ _AVERAGE = {
     (2, 1): pool.average_pool_s16_q8,
     (2, 2): pool.average_pool_s16,
 }
+_AVERAGE_LONG = {
+    (1, 1): pool.average_pool_long_q8,
+    (1, 2): pool.average_pool_long_q8_s16,
+    (2, 1): pool.average_pool_long_s16_q8,
+    (2, 2): pool.average_pool_long_s16,
+}
 
 
 @plan.register
@@ -328,10 +344,8 @@ def _(instruction: op.AveragePool, planner: Planner) -> None:
     words = _pool_args(instruction, planner, numbers, own)
     area = min(instruction.kernel[0], kind.shape[0]) * min(instruction.kernel[1], kind.shape[1])
     sizes = kind.dtype.size, out_kind.dtype.size
-    if area * ((1 << 8 * sizes[0]) - 1) < 1 << 31:
-        planner.emit(_AVERAGE[sizes], *words)
-    else:
-        planner.emit(pool.average_pool_long, *words, *sizes, kind.shape[2])
+    is_short = area * ((1 << 8 * sizes[0]) - 1) < 1 << 31
+    planner.emit((_AVERAGE if is_short else _AVERAGE_LONG)[sizes], *words)
 
 
 def _pool_args(

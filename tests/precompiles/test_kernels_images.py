@@ -42,6 +42,8 @@ DENSE = (
     Case((8, 7, 12), 16, (3, 2), (1, 2), (2, 1, 0, 3), (2, 3), group=2),
     Case((6, 6, 32), 32, pads=SAME, group=8),
     Case((6, 5, 6), 9, pads=SAME, group=3),
+    Case((4, 5, 22), 33, group=11),
+    Case((5, 4, 14), 35, (2, 2), pads=SAME, dilations=(1, 2), group=7),
     Case((1, 24, 5), 16, (1, 3), pads=(0, 8, 0, 0), dilations=(1, 4)),
     Case((24, 1, 5), 16, (3, 1), pads=(8, 0, 0, 0), dilations=(4, 1)),
     Case((1, 1, 96), 100, (1, 1)),
@@ -197,15 +199,31 @@ def test_pools(channels: int, x_type: DType, average_type: DType | None) -> None
         assert np.array_equal(out[1], twin.astype(np.int64))
 
 
+@pytest.mark.parametrize("shape", [(300, 400, 1), (2, 40_000, 3), (66_000, 1, 2)])
 @pytest.mark.parametrize("average_type", [DType.U8, DType.S16])
-def test_an_average_over_more_than_32_bits(average_type: DType) -> None:
-    model = pool_model((300, 400, 1), (300, 400), (1, 1), (0, 0, 0, 0), DType.S16, average_type, 50)
-    x = random_input(model, 1)
+def test_an_average_over_more_than_32_bits(
+    average_type: DType, shape: tuple[int, int, int]
+) -> None:
+    model = pool_model(shape, shape[:2], (1, 1), (0, 0, 0, 0), DType.S16, average_type, 50)
+    x = random_input(model, 2)
     x[:] = np.where(x < 0, x, 32767)
-    bench = Bench(model, 1)
-    assert bench.names == ["average_pool_long"]
-    (twin,) = run_sample(model, [exact(x[0])])
-    assert np.array_equal(bench.run(x)[0][0], twin.astype(np.int64))
+    bench = Bench(model, 2)
+    assert bench.names[0].startswith("average_pool_long")
+    (twin,) = run_sample(model, [exact(x[1])])
+    (out,) = bench.run(x)
+    assert np.array_equal(out[1], twin.astype(np.int64))
+
+
+def test_an_average_of_bytes_over_more_than_32_bits() -> None:
+    shape = (3000, 3000, 1)
+    model = pool_model(shape, shape[:2], (1, 1), (0, 0, 0, 0), DType.S8, DType.S16, 50)
+    x = random_input(model, 1)
+    item = model.instructions[0]
+    assert isinstance(item, op.AveragePool)
+    total = int(x.astype(np.int64).sum()) - item.x_zero_point * x.size
+    multiplier = int(np.frombuffer(model.constants[0].data, np.int32)[0])
+    scaled = item.zero_point + ((total * multiplier + (1 << 49)) >> 50)
+    assert Bench(model, 1).run(x)[0].item() == min(max(scaled, item.lo), item.hi)
 
 
 def test_channels_are_covered_once_and_in_order() -> None:
