@@ -1,7 +1,7 @@
 """Tree ensembles: integer thresholds, integer leaves, one walk per tree."""
 
 from functools import cache
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 
@@ -9,7 +9,6 @@ from precompiles.kernels.arrays import S64, U8, Array, Exact
 from precompiles.kernels.jit import Kernel, kernel, subroutine
 from precompiles.kernels.typed import Element, named
 
-Eight: TypeAlias = tuple[int, int, int, int, int, int, int, int]
 WORDS: Final = 4
 """Words of a node: feature, threshold, word of its left child, and a leaf's place in leaves."""
 TOGETHER: Final = 8
@@ -66,21 +65,6 @@ def walk_one(nodes: Array, root: int, depth: int, row: Array) -> int:
     for _ in range(depth):
         place = child(nodes, place, row)
     return leaf_of(nodes, place)
-
-
-@subroutine
-def walk_together(nodes: Array, roots: S64, depth: int, row: Array) -> Eight:
-    """Places in leaves of the leaves that eight trees reach."""
-    p0, p1, p2, p3 = roots[0], roots[1], roots[2], roots[3]
-    p4, p5, p6, p7 = roots[4], roots[5], roots[6], roots[7]
-    for _ in range(depth):
-        p0, p1 = child(nodes, p0, row), child(nodes, p1, row)
-        p2, p3 = child(nodes, p2, row), child(nodes, p3, row)
-        p4, p5 = child(nodes, p4, row), child(nodes, p5, row)
-        p6, p7 = child(nodes, p6, row), child(nodes, p7, row)
-    low = leaf_of(nodes, p0), leaf_of(nodes, p1), leaf_of(nodes, p2), leaf_of(nodes, p3)
-    high = leaf_of(nodes, p4), leaf_of(nodes, p5), leaf_of(nodes, p6), leaf_of(nodes, p7)
-    return (*low, *high)
 
 
 @kernel
@@ -147,7 +131,25 @@ def add_leaves(element: Element) -> Kernel:
             for sample in range(batch):
                 row = x[sample * features : (sample + 1) * features]
                 sums = out[sample * width : (sample + 1) * width]
-                l0, l1, l2, l3, l4, l5, l6, l7 = walk_together(nodes, group, depth, row)
+                p0, p1, p2, p3 = group[0], group[1], group[2], group[3]
+                p4, p5, p6, p7 = group[4], group[5], group[6], group[7]
+                for _ in range(depth):
+                    p0, p1 = child(nodes, p0, row), child(nodes, p1, row)
+                    p2, p3 = child(nodes, p2, row), child(nodes, p3, row)
+                    p4, p5 = child(nodes, p4, row), child(nodes, p5, row)
+                    p6, p7 = child(nodes, p6, row), child(nodes, p7, row)
+                l0, l1, l2, l3 = (
+                    leaf_of(nodes, p0),
+                    leaf_of(nodes, p1),
+                    leaf_of(nodes, p2),
+                    leaf_of(nodes, p3),
+                )
+                l4, l5, l6, l7 = (
+                    leaf_of(nodes, p4),
+                    leaf_of(nodes, p5),
+                    leaf_of(nodes, p6),
+                    leaf_of(nodes, p7),
+                )
                 if to[0] == to[TOGETHER - 1]:
                     of = leaves[to[0] :]
                     low = of[l0] + of[l1] + of[l2] + of[l3]
