@@ -7,26 +7,47 @@ one gas buys 33 ns there. Units are counted from shapes alone, dense dimensions 
 SCALE = 512
 """Price units in one gas."""
 
-MULTIPLY_ADD = 8
-"""One u8 or s16 product added to an int32 sum."""
+MULTIPLY_ADD = 1
+NARROW_MULTIPLY_ADD = 2
+"""One u8 product added to an int32 sum; narrow where the register tile is not full: few rows, or
+one vector of columns."""
 
-DEPTHWISE_MULTIPLY_ADD = 16
-"""One product of a convolution with few channels per group."""
+WORD_FACTOR = 2
+"""An s16 product, in u8 products."""
 
-WINDOW_PASS = 350 * SCALE
-"""One group of a gathered convolution, once per sample."""
+DEPTHWISE_MULTIPLY_ADD = 8
+"""One byte's product of a convolution with one input channel per filter."""
 
-WINDOW_TAP = 256
-"""One position of one convolution window gathered, whatever its channels; one pooling window."""
+WINDOW = 128
+"""One row of a matrix product, one window, whatever its size."""
 
-OUTPUT = 64
-"""One requantised output of a dense operator."""
+SEGMENT = 16
+"""One tap of one window."""
+
+OUTPUT = 80
+"""One requantised output, columns padded."""
+
+MATRIX = 1024
+"""One pair of matrices in a product of computed ones."""
+
+PACKED_ELEMENT = 24
+"""One element of a computed matrix brought into the order of the product."""
+
+POOLED_BYTE = 4
+POOLED_TAP = 128
+"""One byte of one position of a pooling window; the position itself."""
 
 WEIGHT_BYTE = 2
 """One byte of constant data, read once per call."""
 
-ELEMENT = 64
-"""One fused elementwise step."""
+ELEMENT = 32
+ELEMENT_BYTE = 8
+RESCALE_STEPS = 2
+"""One step of one element; a byte of the widest operand; steps of a rescaling operator."""
+
+WALKED_ROW = 1024
+WALKED_BLOCK = 4096
+"""One row, and one block of rows, of operands that broadcast."""
 
 TABLE_ELEMENT = 32
 """One lookup in a table."""
@@ -34,42 +55,46 @@ TABLE_ELEMENT = 32
 WIDE_MULTIPLY_ADD = 32
 """One int64 product and sum."""
 
-SEARCH_ELEMENT = 1024
-"""One piecewise-linear function value."""
+CURVE_ELEMENT = 256
+SEARCH_STEP = 128
+"""One piecewise-linear function value; one halving of its knots."""
 
-DIVISION = 1024
+DIVISION = 512
 """One 64-bit division."""
 
 SQUARE_ROOT = 1536
 """One 64-bit square root."""
 
-SOFTMAX_ELEMENT = 64
-NORM_ELEMENT = 128
+SOFTMAX_ELEMENT = 128
+NORM_ELEMENT = 64
 """One element of a normalised row."""
 
-SELECTION = 16
-"""One element compared for one of the k largest."""
+HEAP_ROW = 1024
+HEAP_LEVEL = 160
+"""One row whose largest are sought; one level that an element sinks in their heap."""
 
-PACKED_ELEMENT = 16
-"""One element of a computed matrix brought into the order of the product."""
+GATHERED_ROW = 128
+GATHERED_BYTE = 8
+"""One row fetched by index; a byte of it."""
 
-GATHERED_ROW = 1536
-"""One row fetched by index, besides its bytes."""
-
-ROW = 1024
+ROW = 256
 """One last-axis row of a reduction, whatever its length."""
 
-COPIED_BYTE = 16
-"""One byte moved by a layout operator, or across the border of the program."""
+COPIED_BYTE = 8
+COPIED_RUN = 160
+"""One byte moved by a layout operator, or across the border of the program; one run of them."""
+
+REPEATED_BYTE = 32
+"""One byte of an image whose channels are repeated."""
 
 TREE_VISITS = ((256 << 10, 128), (8 << 20, 512))
 TREE_VISIT_LARGE = 2048
 """One decision of a tree, by bytes of the node arrays: (at most, price), else the large price."""
 
-INSTRUCTION = 300 * SCALE
+INSTRUCTION = 60 * SCALE
 """One instruction, once per call."""
 
-PORT = 100 * SCALE
+PORT = 20 * SCALE
 """One input or output, once per call."""
 
 CALL = 3000 * SCALE

@@ -93,25 +93,38 @@ def test_dense_work_grows_with_every_dimension() -> None:
     assert dense(8, 64, 128).gas_per_call > base.gas_per_call
 
 
-def test_small_groups_pay_the_depthwise_price() -> None:
-    """Eight filters per group use the vector badly: dearer per product than one full group."""
+def conv_cost(
+    channels: int, group: int, filters: int, kernel: int = 3, size: int = 16, pad: int = 1
+) -> CostRecord:
+    constants = (
+        Constant(TensorType(S8, (kernel, kernel, channels // group, filters)), b""),
+        Constant(TensorType(S32, (filters,)), b""),
+        Constant(TensorType(S32, (filters,)), b""),
+    )
+    rows = size + 2 * pad - kernel + 1
+    kinds = TensorType(U8, (size, size, channels)), TensorType(U8, (rows, rows, filters))
+    geometry = (1, 1), (pad,) * 4, (1, 1), group, 0
+    conv = op.Conv(3, 0, 1, 2, *geometry, 40, 0, 0, 255, 4)
+    return cost_of(single(conv, kinds[:1], kinds[1], constants))
 
-    def grouped(group: int) -> int:
-        constants = (
-            Constant(TensorType(S8, (3, 3, 64 // group, 64)), b""),
-            Constant(TensorType(S32, (64,)), b""),
-            Constant(TensorType(S32, (64,)), b""),
-        )
-        shape = TensorType(U8, (16, 16, 64))
-        geometry = (1, 1), (1, 1, 1, 1), (1, 1), group, 0
-        conv = op.Conv(3, 0, 1, 2, *geometry, 40, 0, 0, 255, 4)
-        return cost_of(single(conv, [shape], shape, constants)).gas_per_sample
 
-    assert grouped(8) * 8 > grouped(1)
+def test_groups_cost_what_their_matrices_do() -> None:
+    """Eight groups do an eighth of the products; narrow ones share a matrix with zeros in it."""
+    one, eight, narrow = (conv_cost(64, group, 64).gas_per_sample for group in (1, 8, 32))
+    assert one > eight > one // 8
+    assert narrow > one // 16
+
+
+def test_depthwise_products_are_dearer_than_dense_ones() -> None:
+    assert conv_cost(64, 64, 64).gas_per_sample * 30 > conv_cost(64, 1, 64).gas_per_sample
+
+
+def test_repeated_channels_are_paid() -> None:
+    assert conv_cost(8, 8, 64).gas_per_sample > conv_cost(64, 64, 64).gas_per_sample
 
 
 def test_scratch_counts_what_is_alive_at_once() -> None:
-    wide = TensorType(U8, (1000,))
+    wide = TensorType(U8, (1024,))
     model = single(op.Reshape(0, 1), [wide], wide)
     chain = replace(
         model,
@@ -121,20 +134,13 @@ def test_scratch_counts_what_is_alive_at_once() -> None:
     )
     kept = replace(chain, outputs=(*chain.outputs, replace(chain.outputs[0], name="z", value=1)))
     assert cost_of(chain).scratch_bytes_per_sample == cost_of(model).scratch_bytes_per_sample
-    assert cost_of(kept).scratch_bytes_per_sample == cost_of(model).scratch_bytes_per_sample + 1000
+    assert cost_of(kept).scratch_bytes_per_sample == cost_of(model).scratch_bytes_per_sample + 1024
 
 
-def test_every_group_of_a_gathered_convolution_is_paid_per_sample() -> None:
-    constants = (
-        Constant(TensorType(S8, (1, 1, 2, 512)), b""),
-        Constant(TensorType(S32, (512,)), b""),
-        Constant(TensorType(S32, (512,)), b""),
-    )
-    kinds = TensorType(U8, (1, 1, 1024)), TensorType(U8, (1, 1, 512))
-    geometry = (1, 1), (0, 0, 0, 0), (1, 1), 512, 0
-    conv = op.Conv(3, 0, 1, 2, *geometry, 40, 0, 0, 255, 4)
-    cost = cost_of(single(conv, kinds[:1], kinds[1], constants))
-    assert cost.gas_per_sample * prices.SCALE > 512 * prices.WINDOW_PASS
+def test_every_group_and_window_is_paid() -> None:
+    assert conv_cost(1024, 512, 512, 1, 1, 0).gas_per_sample > 512 * prices.OUTPUT // prices.SCALE
+    wide = conv_cost(1, 1, 1, 1, 1, 512)
+    assert wide.gas_per_sample > 1025**2 * 16 * prices.OUTPUT // prices.SCALE
 
 
 def test_a_sample_that_fills_a_slice_pays_for_the_whole_program() -> None:
@@ -155,7 +161,7 @@ def test_a_sample_that_fills_a_slice_pays_for_the_whole_program() -> None:
             )
         )
 
-    small, large = program(16), program(8 << 20)
+    small, large = program(16), program(40 << 20)
     assert large.scratch_bytes_per_sample > prices.SLICE_BYTES
     assert small.gas_per_sample < 1000
     assert large.gas_per_sample > small.gas_per_call - prices.CALL // prices.SCALE
