@@ -1,8 +1,9 @@
 """Float-graph operations of classical models on rows of features; see ``graph``."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tools.compiler.graph import Floats, Operation
+from tools.compiler.graph import Concat, Floats, Operation, Reshape, Slice
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -35,3 +36,14 @@ class Impute(Operation):
     x: str
     values: Floats
     replaced: float
+
+
+def readers_of_missing(
+    readers: Mapping[str, Sequence[Operation]], name: str
+) -> Iterator[Operation]:
+    """Operations that compute with the values of an input, behind what only moves them."""
+    for reader in readers.get(name, ()):
+        if isinstance(reader, Reshape | Slice | Concat):
+            yield from readers_of_missing(readers, reader.output)
+        else:
+            yield reader

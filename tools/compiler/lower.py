@@ -89,7 +89,10 @@ def wanted_in_integer_form(graph: FloatGraph, precision: Precision) -> frozenset
     A small 16-bit argument of a scalar function is one too: curves are finer than tables.
     """
     wanted = set(graph.outputs)
+    distances = {item.output for item in graph.operations if isinstance(item, Distances)}
     for operation in reversed(graph.operations):
+        if isinstance(operation, Function) and operation.x in distances:
+            wanted.add(operation.output)  # kernels are summed with large weights
         passes = isinstance(operation, _TRANSPARENT) and operation.output in wanted
         curve = (
             isinstance(operation, Function)

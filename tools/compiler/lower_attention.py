@@ -1,5 +1,6 @@
 """Products of computed tensors, normalisation layers, embeddings, lengths and quotients."""
 
+from dataclasses import replace
 from fractions import Fraction
 from math import isqrt
 
@@ -223,6 +224,8 @@ def _(operation: Length, state: Lowering) -> Operand:
     terms = x.type.shape[-1]
     if scale > x.scale:
         x = to_grid(state, x, Grid(DType.S32, power_of_two(ceil_log2(scale))))
+    else:
+        x = _refined(state, x, ceil_log2(x.scale / scale) - 1)
     limit = 1 << ((62 - terms.bit_length()) // 2)
     x = clip(state, x, -limit + 1, limit - 1)
     top = max(abs(x.lo), abs(x.hi)) ** 2
@@ -234,6 +237,17 @@ def _(operation: Length, state: Lowering) -> Operand:
     total = clip(state, total, 0, terms * top)  # the interval of x * x is not known to be positive
     root = state.program.emit(op.SquareRoot, DType.S64, shape, x=total.ref)
     return Operand(root, kind, x.scale, 0, 0, isqrt(terms * top))
+
+
+def _refined(state: Lowering, x: Operand, bits: int) -> Operand:
+    """The same values with ``bits`` more fraction bits, which are zero: room for a root."""
+    if bits <= 0:
+        return x
+    unit = state.program.constant(np.array(1 << bits), DType.S64)
+    ref = state.program.emit(op.MulInteger, DType.S64, x.type.shape, a=x.ref, b=unit, shift=0)
+    kind = TensorType(DType.S64, x.type.shape)
+    scale = x.scale / (1 << bits)
+    return replace(x, ref=ref, type=kind, scale=scale, lo=x.lo << bits, hi=x.hi << bits)
 
 
 def _integers(

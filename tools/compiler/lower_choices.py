@@ -95,6 +95,8 @@ def common_form(
     if len({_grid_of(part) for part in natives}) > 1:
         natives = _joined(state, natives) or _on_output(state, natives, output)
     held = [known[name] for name in names if name in known]
+    if not natives:
+        return [constant_on(state, value, state.grid(output)) for value in held]
     if not all(_holds(_grid_of(natives[0]), value) for value in held):
         natives = _on_output(state, natives, output)
     made = iter(natives)

@@ -16,6 +16,7 @@ from tools.compiler.lowering import (
     lower,
     on_grid,
     refuse,
+    rescale,
     to_grid,
 )
 from tools.compiler.program import Operand
@@ -36,6 +37,9 @@ from tools.compiler.quantize import (
 _SUM_BITS = 60
 _WEIGHT_BITS = 30
 _LEAST_REACH = 511
+_FEW = 16
+_GOOD_BITS = 34
+_GOOD_WEIGHT_BITS = 24
 
 
 @lower.register
@@ -46,16 +50,13 @@ def _(operation: Dense, state: Lowering) -> Operand:
         x, shifts = state.features[operation.x]
     elif x.is_integer_form:
         x = state.bounded(operation.x)
+    if not x.is_integer_form and state.precision == "wide":
+        x = state.integer(operation.x)
+    elif not x.is_integer_form:
+        x = state.activation(operation.x, DType.U8, DType.S16)
     x = state.plain(x)
-    if not x.is_integer_form:
-        x = state.plain(state.activation(operation.x, *_factors(state)))
     weight = operation.weight * np.exp2(-np.array(shifts, dtype=np.float64))[:, np.newaxis]
     return matmul(state, operation, x, weight, operation.bias, operation.clamp)
-
-
-def _factors(state: Lowering) -> tuple[DType, ...]:
-    """What ``Gemm`` multiplies, when it is used at all."""
-    return () if state.precision == "wide" else (DType.U8, DType.S16)
 
 
 def matmul(
@@ -66,8 +67,21 @@ def matmul(
     if x.type.dtype is DType.S16 and not _is_narrow_enough(x, weight, bias):
         x = to_grid(state, x, Grid(DType.S32, x.scale))
     if x.is_integer_form:
+        x = _balanced(state, x, weight)
         return _linear(state, operation, x, weight, bias, clamp)
     return _gemm(state, operation, x, weight, bias, clamp)
+
+
+def _balanced(state: Lowering, x: Operand, weight: Floats) -> Operand:
+    """The operand with so few bits (34 at least) that 64-bit sums leave 24 to the weights."""
+    largest = float(np.abs(weight).max())
+    if largest <= _FEW and np.array_equal(weight, np.rint(weight)):
+        return x
+    terms = float(np.abs(weight).sum(axis=0).max()) / max(largest, 2.0**-60)
+    bits = max(abs(x.lo), abs(x.hi), 1).bit_length()
+    spare = bits + _GOOD_WEIGHT_BITS + ceil_log2(Fraction(max(terms, 1.0))) - _SUM_BITS
+    spare = min(spare, bits - _GOOD_BITS)
+    return rescale(state, x, x.scale * (1 << spare)) if spare > 0 else x
 
 
 def with_room(state: Lowering, x: Operand, weight: Floats, bias: Floats) -> Operand:

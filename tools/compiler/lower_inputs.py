@@ -16,6 +16,7 @@ from tools.compiler.graph import (
     Trees,
     consumers,
 )
+from tools.compiler.graph_tabular import Impute, readers_of_missing
 from tools.compiler.lowering import Lowering, clip
 from tools.compiler.program import Operand
 from tools.compiler.quantize import (
@@ -42,7 +43,8 @@ def declare_inputs(state: Lowering, samples: Mapping[str, Array]) -> None:
         state.raw[name] = port
         values = np.asarray(samples[name], dtype=np.float64)
         if is_tabular(state, name):
-            state.define(name, _clipped(state, port, values))
+            missing = _has_imputer(state, name)
+            state.define(name, port if missing else _clipped(state, port, values))
             if port.type.shape:
                 state.features[name] = _features(state, state.native(name), values)
         elif port.type.dtype is DType.S32:
@@ -62,6 +64,12 @@ def is_tabular(state: Lowering, name: str) -> bool:
     readers = consumers(state.graph).get(name, [])
     products = sum(item.weight.size for item in readers if isinstance(item, Dense))
     return state.precision == "wide" or products <= _MAX_WIDE_PRODUCTS
+
+
+def _has_imputer(state: Lowering, name: str) -> bool:
+    """True when missing values must survive until an imputer reads them."""
+    readers = consumers(state.graph)
+    return any(isinstance(item, Impute) for item in readers_of_missing(readers, name))
 
 
 def feeds_trees(state: Lowering, name: str) -> bool:

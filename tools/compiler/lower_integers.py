@@ -9,7 +9,7 @@ from precompiles.model.types import DType, TensorType
 from tools.compiler.graph import Add, Affine, Array, Mul, Operation
 from tools.compiler.lowering import Lowering, clip, rescale
 from tools.compiler.program import Operand
-from tools.compiler.quantize import ceil_log2, power_of_two
+from tools.compiler.quantize import WORD_LIMIT, ceil_log2, power_of_two
 
 FACTOR_BITS = 30
 HEADROOM_BITS = 4
@@ -133,13 +133,13 @@ def _inside(end: float, reach: Fraction) -> Fraction:
 def applies(state: Lowering, operation: Operation, parts: tuple[Operand, ...]) -> bool:
     """True where operands are integers anyway and the result is wanted as such.
 
-    At wide precision s32 activations are fine enough; there only s64 operands count.
+    At wide precision s32 activations are fine enough; there only wider operands count.
     """
     if operation.output not in state.fine or not state.has_range(operation.output):
         return False
     if not all(part.is_integer_form and not part.channels_last for part in parts):
         return False
-    return state.precision != "wide" or any(part.type.dtype is DType.S64 for part in parts)
+    return state.precision != "wide" or any(part.bound > WORD_LIMIT for part in parts)
 
 
 def _is_power(ratio: Fraction) -> bool:

@@ -6,6 +6,7 @@ from precompiles.model import operators as op
 from precompiles.model.limits import MAX_CONCAT
 from precompiles.model.types import TensorType
 from tools.compiler.graph import Concat, Pad, Reshape, Shape, Slice, Transpose
+from tools.compiler.lower_choices import common_form, constants_of
 from tools.compiler.lowering import (
     Lowering,
     lower,
@@ -92,6 +93,9 @@ def _(operation: Concat, state: Lowering) -> Operand:
 
 def _common_form(operation: Concat, state: Lowering) -> list[Operand]:
     """The parts on one grid: as they are, or on the coarsest, or as activations."""
+    known = constants_of(state.graph)
+    if any(name in known for name in operation.inputs) and set(operation.inputs) - known.keys():
+        return common_form(state, operation.inputs, operation.output)
     natives = [state.native(name) for name in operation.inputs]
     if len({(part.type.dtype, part.scale, part.zero_point) for part in natives}) == 1:
         return natives

@@ -8,17 +8,17 @@ import numpy as np
 from precompiles.model import operators as op
 from precompiles.model.types import DType, TensorType
 from tools.compiler.curves import emit_curve, piecewise_linear
-from tools.compiler.graph import ArgMax, Normalize, Operation, Reduce, Softmax
+from tools.compiler.graph import ArgMax, Normalize, Reduce, Softmax
+from tools.compiler.lower_integers import limited
+from tools.compiler.lower_softmax import is_narrow, narrow_softmax
 from tools.compiler.lowering import (
     FRACTION_BITS,
     Lowering,
     clip,
     coarsen,
     lower,
-    refuse,
     rescale,
 )
-from tools.compiler.lower_softmax import is_narrow, narrow_softmax
 from tools.compiler.program import Operand
 from tools.compiler.quantize import power_of_two
 from tools.compiler.spans import Range
@@ -96,21 +96,25 @@ def _(operation: Softmax, state: Lowering) -> Operand:
 
 @lower.register
 def _(operation: Normalize, state: Lowering) -> Operand:
-    x = coarsen(state, state.plain(state.integer(operation.x)), FRACTION_BITS)
-    if x.lo >= 0 and x.hi >= 1 << 31:
-        x = rescale(state, x, x.scale * (1 << (x.hi.bit_length() - 31)))
-    if x.lo < 0:
-        raise _negative(operation)
-    total = _reduced(state, x, op.ReduceSum)
+    x = coarsen(state, limited(state, operation.x), FRACTION_BITS)
+    reach = max(abs(x.lo), abs(x.hi))
+    if reach >= 1 << 31:
+        x = rescale(state, x, x.scale * (1 << (reach.bit_length() - 31)))
+    total = _reduced(state, _magnitude(state, x), op.ReduceSum)
     return _divided(state, x, clip(state, total, 1, max(1, total.hi)))
 
 
-def _negative(operation: Operation) -> Exception:
-    return refuse(
-        operation,
-        "normalises values that may be negative",
-        "normalise features off-chain; only probabilities are normalised on chain",
-    )
+def _magnitude(state: Lowering, x: Operand) -> Operand:
+    """``|x|``; x itself where it is never negative."""
+    if x.lo >= 0:
+        return x
+    zero = state.program.constant(np.array(0), DType.S64)
+    reach = max(-x.lo, x.hi)
+    shape = x.type.shape
+    minus = state.program.emit(op.SubInteger, DType.S64, shape, a=zero, b=x.ref)
+    same = rescale(state, x, x.scale) if x.type.dtype is not DType.S64 else x
+    ref = state.program.emit(op.Maximum, DType.S64, shape, a=minus, b=same.ref)
+    return replace(x, ref=ref, type=TensorType(DType.S64, shape), lo=0, hi=reach)
 
 
 @lower.register

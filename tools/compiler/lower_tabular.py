@@ -1,6 +1,5 @@
 """Classical models on rows of features: distances, powers, log-sum-exp, imputation."""
 
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -26,6 +25,7 @@ from tools.compiler.quantize import ceil_log2
 from tools.compiler.spans import Range
 
 _SQUARE_BITS = 27
+_FINER_BITS = 20
 
 
 @lower.register
@@ -91,33 +91,33 @@ def _(operation: LogSumExp, state: Lowering) -> Operand:
 
 @lower.register
 def _(operation: Impute, state: Lowering) -> Operand:
-    """``Select`` on the code that stands for the replaced value."""
+    """``Select`` on the code of the replaced value, on a grid that holds the others."""
     x = state.native(operation.x)
     if not x.is_integer_form:
         raise refuse(operation, "replaces values of a computed tensor", "impute the inputs")
-    if np.isnan(operation.replaced):
-        wanted = x.type.dtype.bounds[0]
-    else:
-        wanted = round(Fraction(operation.replaced) / x.scale)
-    codes = np.floor(operation.values / float(x.scale) + 0.5).astype(np.int64)
-    program = state.program
-    found = program.emit(
-        op.Compare,
-        DType.U8,
-        x.type.shape,
-        a=x.ref,
-        b=program.constant(np.array(wanted), DType.S64),
-        relation=0,
-    )
-    ref = program.emit(
-        op.Select,
-        x.type.dtype,
-        x.type.shape,
-        condition=found,
-        a=program.constant(codes, x.type.dtype),
-        b=x.ref,
-    )
-    result = replace(x, ref=ref, lo=min(x.lo, int(codes.min())), hi=max(x.hi, int(codes.max())))
+    missing = np.isnan(operation.replaced)
+    wanted = x.type.dtype.bounds[0] if missing else round(Fraction(operation.replaced) / x.scale)
+    program, shape = state.program, x.type.shape
+    word = program.constant(np.array(wanted), DType.S64)
+    found = program.emit(op.Compare, DType.U8, shape, a=x.ref, b=word, relation=0)
     largest = max(state.range_of(operation.output).magnitude, float(np.abs(operation.values).max()))
     bits = ceil_log2(max(Fraction(largest) / x.scale, Fraction(1))) + HEADROOM_BITS
-    return clip(state, result, -(1 << bits), 1 << bits)
+    within = clip(state, x, -(1 << bits), 1 << bits)
+    finer = max(0, min(_FINER_BITS, _SQUARE_BITS + _FINER_BITS - bits))
+    values = operation.values / float(x.scale)
+    if np.array_equal(values, np.rint(values)) or not finer:
+        finer = 0
+    factor = program.constant(np.array(1 << finer), DType.S64)
+    ref = program.emit(op.MulInteger, DType.S64, shape, a=within.ref, b=factor, shift=0)
+    scale = x.scale / (1 << finer)
+    codes = np.floor(operation.values / float(scale) + 0.5).astype(np.int64)
+    filled = program.emit(
+        op.Select,
+        DType.S64,
+        shape,
+        condition=found,
+        a=program.constant(codes, DType.S64),
+        b=ref,
+    )
+    reach = 1 << (bits + finer)
+    return Operand(filled, TensorType(DType.S64, shape), scale, 0, -reach, reach)

@@ -93,7 +93,7 @@ def _source(operation: Trees, state: Lowering) -> tuple[Operand, _Decode, tuple[
             raise refuse(operation, "shares its input with a large layer", "split the input")
         x = state.plain(state.integer(operation.x))
         width = x.type.shape[0]
-        return x, lambda codes: _real(codes, x.scale), tuple(range(width))
+        return x, lambda codes: _real(codes, x.scale).astype(np.float32), tuple(range(width))
     x = state.raw[operation.x]
     declared = next(item.dtype for item in state.graph.inputs if item.name == operation.x)
     dtype = declared if declared.kind == "f" else np.dtype(np.float32)

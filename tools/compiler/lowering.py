@@ -18,6 +18,7 @@ from tools.compiler.graph import Bounds, FloatGraph, Floats, Operation, Shape
 from tools.compiler.precision import Form, Precision
 from tools.compiler.program import Operand, Program
 from tools.compiler.quantize import (
+    WORD_LIMIT,
     Grid,
     activation_grid,
     ceil_log2,
@@ -134,9 +135,21 @@ class Lowering:
         own = self.dtype_of(name)
         wanted = dtypes or (own, DType.U8, DType.S8, DType.S16)
         if native.type.dtype in wanted:
-            return native
+            return self._as_word(name, native)
         form = self.forms.form_of(name) if own in wanted else Form(wanted[0])
         return self.on(native, self.grid(name, form))
+
+    def _as_word(self, name: str, x: Operand) -> Operand:
+        """An s32 activation within ``WORD_LIMIT``; features on their own grid may be larger."""
+        if x.type.dtype is not DType.S32 or x.bound <= WORD_LIMIT or not self.has_range(name):
+            return x
+        reach = Fraction(max(16 * self.range_of(name).magnitude, 2.0**-20)) / x.scale
+        if reach > WORD_LIMIT:
+            return self.on(x, self.grid(name, Form(DType.S32)))
+        key = ("word", x.ref)
+        if key not in self._forms:
+            self._forms[key] = clip(self, x, -reach.__ceil__(), reach.__ceil__())
+        return self._forms[key]
 
     def on(self, x: Operand, grid: Grid) -> Operand:
         """An operand requantised to a grid, once."""

@@ -19,6 +19,7 @@ from tools.compiler.graph import (
     Shape,
 )
 from tools.compiler.graph_choices import EQUAL, Compare, Constant, Expand, Rounding
+from tools.compiler.graph_tabular import Power
 from tools.compiler.onnx_import import OnnxNode
 from tools.compiler.scope import (
     Importer,
@@ -29,6 +30,9 @@ from tools.compiler.scope import (
     reject,
     required,
 )
+
+_SMALL_TENSOR = 1024
+"""Elements up to which whole powers are exact products, not curves."""
 
 _erf = np.frompyfunc(math.erf, 1, 1)
 
@@ -270,6 +274,13 @@ def _power(scope: Scope, node: OnnxNode) -> None:
     if exponent.size != 1:
         reject(node, f"has exponents of shape {exponent.shape}", "use one scalar exponent")
     power = float(exponent.reshape(-1)[0])
+    shape = scope.shapes[data(scope, node)]
+    if power in (2.0, 3.0, 4.0) and np.prod(shape, dtype=np.int64) <= _SMALL_TENSOR:
+        operation = Power(
+            origin=origin(node), output=node.outputs[0], x=data(scope, node), degree=int(power)
+        )
+        scope.emit(operation, shape)
+        return
     _emit_function(scope, node, data(scope, node), lambda x: np.power(x, power))
 
 

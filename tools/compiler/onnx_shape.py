@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from precompiles.model.limits import MAX_CONCAT
-from tools.compiler.graph import Concat, Shape, Slice
+from tools.compiler.graph import Array, Concat, Shape, Slice
+from tools.compiler.graph_attention import Embed
+from tools.compiler.graph_choices import Constant
 from tools.compiler.onnx_import import OnnxNode
 from tools.compiler.scope import (
     Importer,
@@ -48,12 +52,31 @@ def emit_concat(scope: Scope, node: OnnxNode, names: Sequence[str], axis: int, o
 
 
 def _concat(scope: Scope, node: OnnxNode) -> None:
-    names = [data(scope, node, index) for index in range(len(node.inputs))]
-    axis = sample_axis(node, int(node.attributes.get("axis", 1)), len(scope.shapes[names[0]]) + 1)
+    computed = [name for name in map(scope.resolve, node.inputs) if name in scope.shapes]
+    if not computed:
+        data(scope, node)
+    names = [_joined(scope, node, index) for index in range(len(node.inputs))]
+    axis = sample_axis(
+        node, int(node.attributes.get("axis", 1)), len(scope.shapes[computed[0]]) + 1
+    )
     if len(names) == 1:
         scope.alias(node.outputs[0], names[0])
     else:
         emit_concat(scope, node, names, axis, node.outputs[0])
+
+
+def _joined(scope: Scope, node: OnnxNode, index: int) -> str:
+    """An input of Concat; a constant with equal rows for every sample becomes a tensor."""
+    value = scope.constant(node.inputs[index])
+    if (
+        value is None
+        or value.ndim < 1
+        or not np.array_equal(value, value[:1].repeat(len(value), 0))
+    ):
+        return data(scope, node, index)
+    row = np.asarray(value[0], dtype=np.float64)
+    constant = Constant(origin=origin(node), output=scope.fresh(node), value=row)
+    return scope.emit(constant, row.shape)
 
 
 def emit_slice(
@@ -153,9 +176,32 @@ def _select(scope: Scope, node: OnnxNode, x: str, axis: int, indices: list[int])
 
 
 def _feature_extractor(scope: Scope, node: OnnxNode) -> None:
+    table = scope.constant(node.inputs[0])
+    if table is not None:
+        _extract_constants(scope, node, table)
+        return
     x = data(scope, node)
     indices = required(scope, node, 1, "columns")
     _select(scope, node, x, len(scope.shapes[x]) - 1, [int(item) for item in indices.reshape(-1)])
+
+
+def _extract_constants(scope: Scope, node: OnnxNode, table: Array) -> None:
+    """Entries of a constant row, by computed whole numbers."""
+    if table.dtype.kind not in "fiub" or table.size != table.shape[-1]:
+        reject(
+            node,
+            f"looks up a table of shape {table.shape} and type {table.dtype}",
+            "look up one row of numbers",
+        )
+    index = data(scope, node, 1)
+    values = np.asarray(table, dtype=np.float64).reshape(-1)
+    embed = Embed(origin=origin(node), output=scope.fresh(node), x=index, table=values)
+    name = scope.emit(embed, scope.shapes[index])
+    shape = scope.shapes[index]
+    probe = scope.probe(node.outputs[0])
+    if probe.shape[0] == scope.batch:
+        shape = scope.probed_shape(node, node.outputs[0])
+    scope.reshape(node, name, shape, node.outputs[0])
 
 
 def _join_features(scope: Scope, node: OnnxNode) -> None:

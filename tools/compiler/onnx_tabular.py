@@ -3,11 +3,11 @@
 import numpy as np
 import onnx.numpy_helper
 
-from tools.compiler.graph import Affine, Array, Floats, Function, Mul, Reduce
+from tools.compiler.graph import Array, Floats, Function, Mul, Reduce
 from tools.compiler.graph_attention import Divide, Length
 from tools.compiler.graph_choices import EQUAL, LESS
 from tools.compiler.graph_tabular import Distances, Impute, LogSumExp
-from tools.compiler.onnx_choices import emit_compare, emit_constant, emit_extreme
+from tools.compiler.onnx_choices import emit_compare, emit_constant
 from tools.compiler.onnx_dense import emit_dense
 from tools.compiler.onnx_elementwise import emit_normalize
 from tools.compiler.onnx_import import OnnxNode
@@ -105,43 +105,23 @@ def _label_encoder(scope: Scope, node: OnnxNode) -> None:
 
 
 def _normalizer(scope: Scope, node: OnnxNode) -> None:
-    """L1 of probabilities is cheap; other rows are divided by their norm."""
+    """Rows divided by their norm; MAX divides by the largest value, with its sign."""
     x, output = data(scope, node), node.outputs[0]
     norm = node.attributes.get("norm", b"MAX").decode()
-    rows = scope.probe(node.inputs[0])
-    if norm == "L1" and rows.min() >= 0:
+    if norm == "L1":
         emit_normalize(scope, node, x, output)
         return
     shape = (*scope.shapes[x][:-1], 1)
     if norm == "L2":
         length = Length(origin=origin(node), output=scope.fresh(node), x=x)
         divisor = scope.emit(length, shape)
-    elif norm == "L1":
-        minus = emit_affine(scope, node, x, -1.0, 0.0)
-        size = emit_extreme(scope, node, x, minus, "maximum", scope.fresh(node))
-        ones = np.ones((scope.shapes[x][-1], 1))
-        divisor = emit_dense(scope, node, size, ones, np.zeros(1), scope.fresh(node))
-    elif norm == "MAX" and (rows.max(axis=-1) > 0).all():
+    elif norm == "MAX" and (scope.probe(node.inputs[0]).max(axis=-1) > 0).all():
         top = Reduce(origin=origin(node), output=scope.fresh(node), x=x, kind="max")
         divisor = scope.emit(top, shape)
     else:
         reject(node, f"normalises by {norm} of rows without a positive value", "use L1 or L2")
     operation = Divide(origin=origin(node), output=output, a=x, b=divisor)
     scope.emit(operation, scope.shapes[x])
-
-
-def emit_affine(
-    scope: Scope, node: OnnxNode, x: str, scale: float, offset: float, output: str = ""
-) -> str:
-    """Emit ``x * scale + offset`` with scalars."""
-    operation = Affine(
-        origin=origin(node),
-        output=output or scope.fresh(node),
-        x=x,
-        scale=np.full((), scale),
-        offset=np.full((), offset),
-    )
-    return scope.emit(operation, scope.shapes[x])
 
 
 def _last_axis(scope: Scope, node: OnnxNode) -> tuple[str, tuple[int, ...]]:

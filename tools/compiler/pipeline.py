@@ -13,6 +13,7 @@ from tools.compiler.ease import view_of
 from tools.compiler.errors import CompileError
 from tools.compiler.front import float_graph, prepare
 from tools.compiler.graph import Array, FloatGraph, Trees, consumers
+from tools.compiler.graph_tabular import Impute, readers_of_missing
 from tools.compiler.onnx_import import import_onnx
 from tools.compiler.passes import optimise
 from tools.compiler.precision import PRECISIONS
@@ -125,7 +126,7 @@ class Steps:
 
 
 def check_missing(graph: FloatGraph, samples: Mapping[str, Array]) -> None:
-    """Missing values are legal only where tree ensembles are the first to read them.
+    """Missing values are legal only where tree ensembles or imputers are the first to read them.
 
     Raises:
         CompileError: another operation reads NaN.
@@ -134,11 +135,12 @@ def check_missing(graph: FloatGraph, samples: Mapping[str, Array]) -> None:
     for name, values in samples.items():
         if not np.isnan(values.astype(np.float64)).any():
             continue
-        for reader in readers.get(name, []):
-            if not isinstance(reader, Trees):
+        for reader in readers_of_missing(readers, name):
+            if not isinstance(reader, Trees | Impute):
                 raise CompileError(
                     f"samples of input {name!r} contain NaN, which {reader.origin[0]} cannot read",
-                    advice="fill missing values first; only tree ensembles know them",
+                    advice="fill missing values first (SimpleImputer); only tree ensembles know"
+                    " them",
                 )
 
 
