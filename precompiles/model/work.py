@@ -134,7 +134,7 @@ def _walk(model: IntegerModel, operands: Sequence[int], shape: Sequence[int]) ->
             patterns.append(pattern)
             sizes.append(size)
     outer = sizes[:-1]
-    rows, longest = prod(outer), max(outer, default=1)
+    rows, longest = (prod(outer), max(outer)) if outer else (0, 1)
     blocks = rows // longest if longest >= _LONG else rows
     if len(shape) == 3:  # an image may lie with its border, row by row
         rows = max(rows, shape[0])
