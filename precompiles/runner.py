@@ -17,7 +17,7 @@ from precompiles.model import prices
 from precompiles.model.checks import NUMPY_TYPES
 from precompiles.model.cost import cost_of
 from precompiles.model.types import Constant, CostRecord, IntegerModel, Port
-from precompiles.planning.arena import Arenas, FlatArena
+from precompiles.planning.arena import Arenas
 from precompiles.planning.program import plan_program
 from precompiles.reference import run_sample
 
@@ -150,20 +150,9 @@ def _check_arrays(model: IntegerModel, inputs: Sequence[Array]) -> None:
 
 def _run_raw(arenas: Arenas, data: bytes | memoryview, batch: int) -> bytes:
     arena = arenas.take(batch)
-    if isinstance(arena, FlatArena):
-        arena.fill(data)
-        arenas.run(arena)
-        output = arena.read()
-    else:
-        rows = np.frombuffer(data, np.uint8).reshape(batch, -1)
-        offset = 0
-        for window in arena.inputs:
-            size = window.shape[1] * window.shape[2]
-            window[...] = rows[:, offset : offset + size].reshape(window.shape)
-            offset += size
-        arenas.run(arena)
-        columns = [window.reshape(batch, -1) for window in arena.outputs]
-        output = np.concatenate(columns, axis=1).tobytes()
+    arena.fill(data)
+    arenas.run(arena)
+    output = arena.read()
     arenas.give(arena)
     return output
 

@@ -1,7 +1,7 @@
 """Memory of runs, kept between them: each thread that runs a program has an arena of its own."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -20,7 +20,7 @@ KEPT_BYTES: Final = 64 << 20
 class Arena:
     """Memory of one run for exactly ``batch`` samples, with the step table of that batch."""
 
-    __slots__ = ("batch", "inputs", "memory", "outputs", "table")
+    __slots__ = ("_sources", "_targets", "batch", "inputs", "memory", "outputs", "table")
 
     def __init__(self, program: Program, addresses: S64 | None, batch: int, memory: U8) -> None:
         self.batch = batch
@@ -31,34 +31,31 @@ class Arena:
         self.inputs = [_rows(memory, window, batch) for window in program.inputs]
         """uint8 (B, rows, bytes) of each port; pitches as the program lays them."""
         self.outputs = [_rows(memory, window, batch) for window in program.outputs]
+        self._targets = _pieces(memory, program.inputs, batch)
+        self._sources = _pieces(memory, program.outputs, batch)
 
-
-class FlatArena(Arena):
-    """An arena whose raw border form is a few whole pieces of memory."""
-
-    __slots__ = ("_sources", "_targets")
-
-    def __init__(self, program: Program, addresses: S64 | None, batch: int, memory: U8) -> None:
-        super().__init__(program, addresses, batch, memory)
-        self._targets: list[tuple[memoryview, slice]] = []
-        offset = 0
-        for item in program.inputs:
-            piece = _piece(memory, item, batch)
-            self._targets.append((piece, slice(offset, offset + len(piece))))
-            offset += len(piece)
-        self._sources = [_piece(memory, item, batch) for item in program.outputs]
-
-    def fill(self, data: memoryview | bytes) -> None:
-        """Copy the raw border form of the inputs in."""
-        if len(self._targets) == 1:
-            self._targets[0][0][:] = data
-            return
-        for target, part in self._targets:
-            target[:] = data[part]
+    def fill(self, data: bytes | memoryview) -> None:
+        """Copy the raw border form of the inputs in; of the right length."""
+        targets, offset = self._targets, 0
+        if targets is None:
+            rows = np.frombuffer(data, np.uint8).reshape(self.batch, -1)
+            for window in self.inputs:
+                size = window.shape[1] * window.shape[2]
+                window[...] = rows[:, offset : offset + size].reshape(window.shape)
+                offset += size
+        elif len(targets) == 1:
+            targets[0][:] = data
+        else:
+            for target in targets:
+                target[:] = data[offset : offset + len(target)]
+                offset += len(target)
 
     def read(self) -> bytes:
         """Raw border form of the outputs."""
-        return b"".join(self._sources)
+        if self._sources is not None:
+            return b"".join(self._sources)
+        columns = [window.reshape(self.batch, -1) for window in self.outputs]
+        return np.concatenate(columns, axis=1).tobytes()
 
 
 class Arenas:
@@ -114,12 +111,7 @@ class Arenas:
         size = program.bytes_per_sample * batch + SLACK
         if memory is None or memory.nbytes < size:
             memory = empty_aligned(size)
-        ports = (program.inputs, program.outputs)
-        flat = all(
-            item.is_flat and (batch == 1 or len(side) == 1) for side in ports for item in side
-        )
-        kind = FlatArena if flat else Arena
-        return kind(program, self._addresses, batch, memory)
+        return Arena(program, self._addresses, batch, memory)
 
 
 def _rows(memory: U8, window: Window, batch: int) -> Array:
@@ -129,6 +121,12 @@ def _rows(memory: U8, window: Window, batch: int) -> Array:
     return np.lib.stride_tricks.as_strided(memory[start:], shape, strides)
 
 
-def _piece(memory: U8, window: Window, batch: int) -> memoryview:
-    start = window.scaled * batch + window.fixed
-    return memory[start : start + batch * window.sample_bytes].data
+def _pieces(memory: U8, windows: Sequence[Window], batch: int) -> list[memoryview] | None:
+    """One piece of memory for each port, when their order is that of the raw border form."""
+    if not all(item.is_flat and (batch == 1 or len(windows) == 1) for item in windows):
+        return None
+    starts = [item.scaled * batch + item.fixed for item in windows]
+    return [
+        memory[start : start + batch * item.sample_bytes].data
+        for start, item in zip(starts, windows, strict=True)
+    ]

@@ -17,7 +17,7 @@ from precompiles.kernels.walk import WALK, walk_python
 from precompiles.model import operators as op
 from precompiles.model.types import DType, IntegerModel, TensorType
 from precompiles.planning import arena as arena_module
-from precompiles.planning.arena import Arenas, FlatArena
+from precompiles.planning.arena import Arenas
 from precompiles.planning.borders import choose_borders, reads_image, writes_image
 from precompiles.planning.memory import lifetimes, place
 from precompiles.planning.planner import SLACK, Border, Place, Planner, aligned, empty_aligned
@@ -299,7 +299,6 @@ def test_threads_never_share_an_arena() -> None:
 
     def use(index: int) -> bool:
         arena = arenas.take(1)
-        assert isinstance(arena, FlatArena)
         arena.fill(bytes([90 + index % 50]) * 7)
         arenas.run(arena)
         same = arena.read() == bytes([90 + index % 50]) * 7
