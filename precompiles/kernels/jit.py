@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar, overload
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -103,18 +103,8 @@ class Kernel:
         return (self._compiled or self.compiled())(*args)
 
 
-@overload
-def kernel(function: str) -> Callable[[Function], Function]: ...
-
-
-@overload
-def kernel(function: Body) -> Kernel: ...
-
-
-def kernel(function: Any) -> Any:
+def kernel(function: Body) -> Kernel:
     """Mark a function of (memory, weights, args, batch) as a kernel."""
-    if isinstance(function, str):  # the former engine's kernels, until they have moved over
-        return lambda body: Kernel(body, function)
     made = Kernel(function)
     KERNELS.append(made)
     return made

@@ -5,7 +5,6 @@ kernel's address (0 in a table for Python), then the words of ``args``.
 """
 
 from collections.abc import Sequence
-from types import FunctionType
 
 from precompiles.kernels.arrays import S64, U8
 from precompiles.kernels.jit import Kernel, load_numba
@@ -53,12 +52,10 @@ def walk_python(kernels: Sequence[Kernel], memory: U8, weights: U8, table: S64, 
         position += words
 
 
-def is_native(kernels: Sequence[Kernel]) -> bool:
-    """True when these kernels can be walked by their addresses.
+def is_native() -> bool:
+    """True when kernels can be walked by their addresses.
 
     Not without numba, and not while it checks bounds: then errors should say where.
     """
     numba = load_numba()
-    if numba is None or numba.config.BOUNDSCHECK:
-        return False
-    return all(isinstance(item.source, FunctionType) for item in kernels)
+    return numba is not None and not numba.config.BOUNDSCHECK

@@ -105,7 +105,7 @@ class Arenas:
 
     def _make(self, batch: int, memory: U8 | None) -> Arena:
         program = self.program
-        if self._walk is None and is_native(program.kernels):
+        if self._walk is None and is_native():
             self._addresses = np.array([item.address() for item in program.kernels], np.int64)
             self._walk = WALK.compiled()
         size = program.bytes_per_sample * batch + SLACK

@@ -8,7 +8,6 @@ import numpy as np
 from precompiles.kernels.arrays import S64, U8
 from precompiles.kernels.jit import Kernel
 from precompiles.kernels.walk import HEADER
-from precompiles.model import operators as op
 from precompiles.model.types import IntegerModel, Port
 from precompiles.planning import (  # noqa: F401 - each registers the plans of its operators
     dense,
@@ -19,7 +18,6 @@ from precompiles.planning import (  # noqa: F401 - each registers the plans of i
     trees,
 )
 from precompiles.planning.borders import choose_borders, fill
-from precompiles.planning.legacy import borrow
 from precompiles.planning.memory import lifetimes, place
 from precompiles.planning.planner import Image, Place, Planner, places_of
 from precompiles.planning.registry import plan
@@ -68,10 +66,7 @@ def plan_program(model: IntegerModel) -> Program:
         fill(planner, port.value)
     for instruction in model.instructions:
         fill(planner, instruction.output)
-        if _is_planned(instruction):
-            plan(instruction, planner)
-        else:
-            borrow(instruction, planner)
+        plan(instruction, planner)
     inputs = [planner.image(port.value) for port in model.inputs]
     outputs = [planner.image(port.value) for port in model.outputs]
     steps = planner.steps
@@ -108,10 +103,6 @@ def _window(model: IntegerModel, port: Port, planner: Planner, offsets: list[int
     count = kind.shape[0] if kind.shape else 1
     scaled, row = offsets[image.place.buffer], kind.nbytes // count
     return Window(scaled, image.place.offset, count, row, image.row_bytes, image.sample_bytes)
-
-
-def _is_planned(instruction: op.Instruction) -> bool:
-    return plan.dispatch(type(instruction)) is not plan.dispatch(object)
 
 
 def _buffers(ports: Iterable[Image]) -> list[int]:
