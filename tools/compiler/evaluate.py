@@ -172,21 +172,30 @@ def _(operation: Constant, values: Values, shape: Shape) -> Array:
     return np.broadcast_to(operation.value, (count, *shape))
 
 
+def _aligned(value: Array, shape: Shape) -> Array:
+    """An operand with as many axes as the result, so that samples stay on the first."""
+    missing = len(shape) + 1 - value.ndim
+    return value.reshape(len(value), *[1] * missing, *value.shape[1:])
+
+
 @evaluate.register
 def _(operation: Compare, values: Values, shape: Shape) -> Array:
     relation = _RELATIONS[operation.relation]
-    return np.asarray(relation(values[operation.a], values[operation.b]), dtype=np.float64)
+    a, b = (_aligned(values[name], shape) for name in operands(operation))
+    return np.asarray(relation(a, b), dtype=np.float64)
 
 
 @evaluate.register
 def _(operation: Select, values: Values, shape: Shape) -> Array:
-    return np.where(values[operation.condition] != 0, values[operation.a], values[operation.b])
+    condition, a, b = (_aligned(values[name], shape) for name in operands(operation))
+    return np.where(condition != 0, a, b)
 
 
 @evaluate.register
 def _(operation: Extreme, values: Values, shape: Shape) -> Array:
     choose = np.minimum if operation.kind == "minimum" else np.maximum
-    return np.asarray(choose(values[operation.a], values[operation.b]))
+    a, b = (_aligned(values[name], shape) for name in operands(operation))
+    return np.asarray(choose(a, b))
 
 
 @evaluate.register

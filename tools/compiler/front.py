@@ -21,6 +21,7 @@ from tools.compiler import (
     onnx_tabular,
 )
 from tools.compiler.batch_axis import batch_first
+from tools.compiler.batch_merge import apart
 from tools.compiler.coded import codes_as_numbers, finish_codes, moved_codes
 from tools.compiler.errors import CompileError
 from tools.compiler.graph import Array, FloatGraph, Operation, TreeTable, live_operations
@@ -135,7 +136,7 @@ def _import_node(scope: Scope, node: OnnxNode) -> None:
             node=node.name,
             operator=node.operator,
         )
-    shown = batch_first(scope, node)
+    shown = batch_first(scope, apart(scope, node))
     if node.operator not in onnx_dynamic.IMPORTERS and is_pending(scope, node):
         import_pending(scope, shown)
         return

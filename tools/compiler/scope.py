@@ -57,6 +57,7 @@ class Scope:
         self._tensors = dict(tensors)
         self.batch = next(len(tensors[item.name]) for item in inputs)
         self.batch_axes: dict[str, int] = {}
+        self.merged: set[str] = set()
         self._aliases: dict[str, str] = {}
         self._fresh = 0
 
@@ -109,6 +110,12 @@ class Scope:
     def move_batch(self, name: str, axis: int) -> None:
         """Show the probe's value of ``name`` with its batch, now on ``axis``, in front."""
         self._tensors[name] = np.moveaxis(self._tensors[name], axis, 0)
+
+    def split_batch(self, name: str) -> None:
+        """Show the probe's value of ``name``, whose batch is merged, with the batch apart."""
+        value = self._tensors[name]
+        self._tensors[name] = value.reshape(self.batch, -1, *value.shape[1:])
+        self.merged.add(name)
 
     def assume(self, name: str, value: Array) -> None:
         """From now on an ONNX tensor is a constant, whatever its node reads."""
