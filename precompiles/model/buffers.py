@@ -86,6 +86,12 @@ def _(instruction: op.Softmax, model: IntegerModel) -> int:
     return padded(4 * model.type_of(instruction.x).shape[-1], ALIGNMENT)
 
 
+@own_bytes.register
+def _(instruction: op.TreeEnsemble, model: IntegerModel) -> int:
+    """Two rows of features: missing values as they are, and as the highest word."""
+    return padded(2 * model.type_of(instruction.x).nbytes, ALIGNMENT)
+
+
 def is_depthwise(instruction: op.Conv, model: IntegerModel) -> bool:
     """One input channel for each filter, and several of them."""
     return instruction.group > 1 and model.type_of(instruction.weight).shape[2] == 1

@@ -86,7 +86,7 @@ def _windows(instruction: op.Conv, model: IntegerModel) -> int:
     each = filters // group
     times = max(min(LANES // each, MERGED_BYTES // (depth * size), group), 1)
     groups = -(-group // times)
-    if groups == 1 and instruction.dilations[1] == 1:
+    if depth * times == kind.shape[2] and instruction.dilations[1] == 1:
         terms = kernel_h * padded(kernel_w * depth * times * size, 4)
     else:
         terms = kernel_h * kernel_w * padded(depth * times * size, 4)
@@ -285,8 +285,9 @@ def _(instruction: op.TreeEnsemble, model: IntegerModel) -> int:
     threshold = model.type_of(instruction.threshold).dtype.size
     _, targets = model.type_of(instruction.leaves).shape
     trees = model.type_of(instruction.roots).elements
-    size = nodes * (13 + threshold)
+    size = nodes * 8 * threshold
     fitting = (price for limit, price in prices.TREE_VISITS if size <= limit)
     visit = next(fitting, prices.TREE_VISIT_LARGE)
     leaf = visit + targets * prices.ELEMENT
-    return trees * ((instruction.depth + 1) * visit + leaf)
+    rows = model.type_of(instruction.x).elements * 2 * prices.ELEMENT
+    return trees * ((instruction.depth + 1) * visit + leaf) + rows
