@@ -10,6 +10,7 @@ from tools.compiler import (
     onnx_choices,
     onnx_dense,
     onnx_dynamic,
+    onnx_einsum,
     onnx_elementwise,
     onnx_images,
     onnx_ml,
@@ -26,6 +27,7 @@ from tools.compiler.coded import codes_as_numbers, finish_codes, moved_codes
 from tools.compiler.errors import CompileError
 from tools.compiler.graph import Array, FloatGraph, Operation, TreeTable, live_operations
 from tools.compiler.onnx_dynamic import import_pending, is_pending
+from tools.compiler.onnx_fused import expand_fused
 from tools.compiler.onnx_import import OnnxModel, OnnxNode
 from tools.compiler.onnx_quantized import note_constant
 from tools.compiler.onnx_recurrent import expand_recurrent
@@ -45,6 +47,7 @@ IMPORTERS: dict[str, Importer] = {
     **onnx_tabular.IMPORTERS,
     **onnx_attention.IMPORTERS,
     **onnx_pooling.IMPORTERS,
+    **onnx_einsum.IMPORTERS,
 }
 _FOLDED = frozenset(
     """
@@ -56,12 +59,12 @@ _FOLDED = frozenset(
 
 
 def prepare(model: OnnxModel, samples: Mapping[str, Array]) -> OnnxModel:
-    """Rewrite what is simpler in ONNX itself: recurrent layers become their steps.
+    """Rewrite what is simpler in ONNX itself: recurrent layers and fused transformer nodes.
 
     Raises:
-        CompileError: a recurrent node of a kind that cannot be unrolled.
+        CompileError: a recurrent or fused node of a kind that cannot be written out.
     """
-    return expand_recurrent(model, samples)
+    return expand_recurrent(expand_fused(model), samples)
 
 
 def float_graph(model: OnnxModel, samples: Mapping[str, Array]) -> FloatGraph:
