@@ -1,6 +1,6 @@
 """Statistics of tensors, from onnxruntime over the author's samples, streamed in bounded memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ INNER_SAMPLES = 32
 _INNER_BYTES = 128 << 20
 _PIECE_BYTES = 128 << 20
 _LARGEST_PIECE = 128
+_NATIVE_PIECE = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,40 +108,69 @@ def calibrate(
     """
     known = {name for node in model.nodes for name in node.outputs if name}
     wanted = [operation.output for operation in graph.operations if operation.output in known]
+    oracle = Oracle(model, wanted, graph.batch_axes)
+    size = max(1, min(_LARGEST_PIECE, _PIECE_BYTES // _bytes_per_sample(graph)))
+    sources = dict(zip(graph.outputs, model.outputs, strict=True))
+    pieces = oracle.pieces(samples, size)
+    return _collected(graph, samples, wanted, (sources, pieces), method, progress)
+
+
+def calibrate_floats(
+    graph: FloatGraph,
+    samples: Mapping[str, Array],
+    *,
+    method: str = METHODS[0],
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """As ``calibrate``, for a graph of which every operation can be evaluated here in float64."""
+    count = len(next(iter(samples.values())))
+    pieces = (
+        {name: value[start : start + _NATIVE_PIECE] for name, value in samples.items()}
+        for start in range(0, count, _NATIVE_PIECE)
+    )
+    wanted = [operation.output for operation in graph.operations]
+    sources = {name: name for name in graph.outputs}
+    return _collected(graph, samples, wanted, (sources, pieces), method, progress)
+
+
+def _collected(
+    graph: FloatGraph,
+    samples: Mapping[str, Array],
+    wanted: Sequence[str],
+    run: tuple[Mapping[str, str], Iterable[Mapping[str, Array]]],
+    method: str,
+    progress: Callable[[int, int], None] | None,
+) -> Calibration:
+    """Statistics over pieces of values; ``run`` holds the name of each output in them, and them."""
+    sources, pieces = run
     weighted = _weighted(graph)
-    inner_names = [operation.output for operation in graph.operations]
-    streams = {
-        name: _Stream(wants_mean=name in weighted)
-        for name in dict.fromkeys((*samples, *wanted, *inner_names))
-    }
+    names = dict.fromkeys((*samples, *(operation.output for operation in graph.operations)))
+    streams = {name: _Stream(wants_mean=name in weighted) for name in names}
     for name, value in samples.items():
         streams[name].update(value)
-    parts: dict[str, list[Array]] = {name: [] for name in model.outputs}
+    parts: dict[str, list[Array]] = {name: [] for name in sources}
     inner: dict[str, list[Array]] = {name: [] for name in wanted}
-    bytes_each = _bytes_per_sample(graph)
-    kept = min(INNER_SAMPLES, max(1, _INNER_BYTES // bytes_each))
+    kept = min(INNER_SAMPLES, max(1, _INNER_BYTES // _bytes_per_sample(graph)))
     count, seen = len(next(iter(samples.values()))), 0
-    size = max(1, min(_LARGEST_PIECE, _PIECE_BYTES // bytes_each))
-    for piece in Oracle(model, wanted, graph.batch_axes).pieces(samples, size):
-        length = len(piece[model.outputs[0]])
+    for piece in pieces:
+        length = len(next(iter(piece.values())))
         values = {name: value[seen : seen + length] for name, value in samples.items()}
-        values.update((name, piece[name]) for name in wanted)
+        values.update((name, piece[name]) for name in wanted if name in piece)
         evaluate_graph(graph, values)
         for name in values.keys() - samples.keys():
             streams[name].update(values[name])
         for name in wanted if seen < kept else ():
-            inner[name].append(piece[name][: kept - seen])
-        for name in model.outputs:
-            parts[name].append(piece[name])
+            inner[name].append(values[name][: kept - seen])
+        for name, source in sources.items():
+            parts[name].append(piece[source] if source in piece else values[source])
         seen += length
         if progress is not None:
             progress(seen, count)
     outputs = {
-        name: np.asarray(np.concatenate(parts[source]), dtype=np.float64)
-        for name, source in zip(graph.outputs, model.outputs, strict=True)
+        name: np.asarray(np.concatenate(values), dtype=np.float64) for name, values in parts.items()
     }
     _require_finite(outputs)
-    shown = {name: np.concatenate(pieces) for name, pieces in inner.items()}
+    shown = {name: np.concatenate(values) for name, values in inner.items()}
     histograms = {name: stream.histogram for name, stream in streams.items() if stream.range}
     return Calibration(_statistics(graph, streams, method), histograms, outputs, shown, samples)
 
@@ -149,7 +179,7 @@ def _require_finite(outputs: Mapping[str, Floats]) -> None:
     for name, result in outputs.items():
         if not np.isfinite(result).all():
             raise CompileError(
-                f"onnxruntime gives NaN or infinity for output {name!r} on the samples",
+                f"the original gives NaN or infinity for output {name!r} on the samples",
                 advice="check the weights and the samples",
             )
 

@@ -234,11 +234,14 @@ def _(operation: Trees, values: Values, shape: Shape) -> Array:
     x = values[operation.x]
     if operation.columns is not None:
         x = operation.columns.as_onnx(x)
-    return tree_sums(operation.table, x.astype(np.float32))
+    return tree_sums(operation.table, x)
 
 
 def tree_sums(table: TreeTable, x: Array) -> Floats:
-    """Sums of the leaves reached plus base, (N, targets); thresholds decide as in the file."""
+    """Sums of the leaves reached plus base, (N, targets), in float64.
+
+    Thresholds are compared with x (N, F) in its own type, float32 where the file says so.
+    """
     mode = np.array([_mode_code(name) for name in table.mode])
     rows = np.arange(len(x))
     totals = np.broadcast_to(table.base, (len(x), len(table.base))).copy()

@@ -78,7 +78,9 @@ def feeds_trees(state: Lowering, name: str) -> bool:
 
 
 def _declare(state: Lowering, item: GraphInput, values: Floats) -> Operand:
-    if is_tabular(state, item.name):
+    if item.name in state.graph.grids:
+        grid = state.graph.grids[item.name]
+    elif is_tabular(state, item.name):
         exact = feeds_trees(state, item.name)
         grid = feature_grid(values, is_integer=item.dtype.kind != "f", exact=exact)
     else:
@@ -87,8 +89,6 @@ def _declare(state: Lowering, item: GraphInput, values: Floats) -> Operand:
 
 
 def _image_grid(state: Lowering, name: str, values: Floats) -> Grid:
-    if name in state.graph.grids:
-        return state.graph.grids[name]
     step = exact_grid(values)
     if step is not None:
         return Grid(state.forms.base, step)

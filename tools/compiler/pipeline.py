@@ -1,4 +1,4 @@
-"""From ONNX bytes and samples to a validated integer model with its report."""
+"""From a model file and samples to a validated integer model with its report."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -8,12 +8,16 @@ import numpy as np
 
 from precompiles.model.codec import encode_model, model_id
 from precompiles.model.types import CostRecord, IntegerModel
-from tools.compiler.calibrate import METHODS, Calibration, calibrate
+from tools.compiler.calibrate import METHODS, Calibration, calibrate, calibrate_floats
+from tools.compiler.columns import fold_columns
 from tools.compiler.ease import view_of
 from tools.compiler.errors import CompileError
 from tools.compiler.front import float_graph, prepare
 from tools.compiler.graph import Array, FloatGraph, Trees, consumers
 from tools.compiler.graph_tabular import Impute, readers_of_missing
+from tools.compiler.native import native_graph, threshold_samples
+from tools.compiler.native_formats import native_bytes, read_native
+from tools.compiler.onnx_elementwise import sigmoid
 from tools.compiler.onnx_import import import_onnx
 from tools.compiler.passes import optimise
 from tools.compiler.precision import PRECISIONS
@@ -193,3 +197,43 @@ def _compiled(
         input_names=tuple(port.name for port in chosen.model.inputs),
         output_names=tuple(port.name for port in chosen.model.outputs),
     )
+
+
+def compile_model(
+    source: str | os.PathLike[str] | bytes,
+    samples: Array | Mapping[str, Array] | None,
+    *,
+    precision: str = "auto",
+    calibration: str = METHODS[0],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    progress: Progress | None = None,
+) -> Compiled:
+    """Compile an ONNX file, or a model in xgboost's or lightgbm's own format, known by its content.
+
+    Arguments and errors as for ``compile_onnx``. Boosted trees need no samples: without them the
+    report is measured on rows around their thresholds.
+    """
+    data = native_bytes(source)
+    if data is None:
+        return compile_onnx(
+            source,
+            samples,
+            precision=precision,
+            calibration=calibration,
+            shapes=shapes,
+            progress=progress,
+        )
+    options = Options(precision, calibration)
+    steps = Steps(progress)
+    steps.at("import", 0)
+    native = read_native(data)
+    graph, names = native_graph(native, sigmoid)
+    graph = fold_columns(graph)
+    steps.at("simplify", 1)
+    checked = check_samples(graph.inputs, threshold_samples(native) if samples is None else samples)
+    check_missing(graph, checked)
+    steps.at("calibrate", 2)
+    statistics = calibrate_floats(
+        graph, checked, method=options.calibration, progress=steps.calibrated
+    )
+    return finish(names, native.labels, graph, statistics, options, steps)
