@@ -21,6 +21,7 @@ from precompiles.kernels.llvm_lanes import (
     I16,
     I32,
     I64,
+    Loop,
     bounded,
     bytes_of,
     counted,
@@ -257,18 +258,19 @@ class Sweep:
         offset = b.mul(self.part, I64(self.lanes_bytes(self.lanes)))
         start = b.gep(self.panel, [b.add(offset, I64(128 * self.vectors))])
         table = b.gep(self.weights, [given[tile.SEGMENT_TABLE]])
-        bulk = b.sdiv(groups, I64(unroll)) if unroll > 1 else groups
+        odd = b.add(b.srem(b.sub(groups, I64(1)), I64(unroll)), I64(1)) if unroll > 1 else groups
         with counted(b, given[tile.SEGMENTS], [start, *sums]) as segment:
             place, sums = segment.carried[0], segment.carried[1:]
             by = load(b, b.gep(table, [b.mul(segment.index, I64(8))]), I64)
             starts = [b.gep(row, [by]) for row in rows]
-            with checked(b, I64(0), bulk, sums) as loop:
-                first = b.mul(loop.index, I64(unroll))
-                loop.passed = self.added(loop.carried, starts, place, first, stride, unroll)
-            sums = loop.carried
+            with counted(b, odd, sums) as loop:
+                loop.passed = self.added(loop.carried, starts, place, loop.index, stride, 1)
+            sums = loop.passed
             if unroll > 1:
-                with checked(b, b.mul(bulk, I64(unroll)), groups, sums) as loop:
-                    loop.passed = self.added(loop.carried, starts, place, loop.index, stride, 1)
+                with stepped(b, odd, groups, unroll, sums) as loop:
+                    loop.passed = self.added(
+                        loop.carried, starts, place, loop.index, stride, unroll
+                    )
                 sums = loop.carried
             segment.passed = [b.gep(place, [b.mul(groups, I64(stride))]), *sums]
         sums = segment.passed[1:]
@@ -372,18 +374,9 @@ class Sweep:
         return b.select(b.icmp_unsigned("<", values, hi), values, hi)
 
 
-@dataclass
-class Checked:
-    """A loop that may run no times; ``carried`` holds the values before each turn and after it."""
-
-    index: Any
-    carried: list[Any]
-    passed: list[Any]
-
-
 @contextmanager
-def checked(b: Any, first: Any, end: Any, carried: list[Any]) -> Iterator[Checked]:
-    """While from ``first`` to ``end``."""
+def stepped(b: Any, first: Any, end: Any, step: int, carried: list[Any]) -> Iterator[Loop]:
+    """While from ``first`` to ``end``, or not at all; afterwards ``carried`` holds the values."""
     before = b.block
     head, body, after = (b.function.append_basic_block(name) for name in ("head", "turn", "done"))
     b.branch(head)
@@ -395,9 +388,9 @@ def checked(b: Any, first: Any, end: Any, carried: list[Any]) -> Iterator[Checke
         phi.add_incoming(value, before)
     b.cbranch(b.icmp_signed("<", index, end), body, after)
     b.position_at_end(body)
-    loop = Checked(index, list(phis), list(phis))
+    loop = Loop(index, list(phis), list(phis))
     yield loop
-    index.add_incoming(b.add(index, I64(1)), b.block)
+    index.add_incoming(b.add(index, I64(step)), b.block)
     for phi, value in zip(phis, loop.passed, strict=True):
         phi.add_incoming(value, b.block)
     b.branch(head)
