@@ -1,6 +1,6 @@
 """Where tensors lie: lifetimes, alignment, borders, aliases; walks by address and in Python."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -15,16 +15,19 @@ from precompiles.kernels.arrays import S64, U8
 from precompiles.kernels.jit import Kernel, kernel, subroutine
 from precompiles.kernels.walk import WALK, walk_python
 from precompiles.model import operators as op
+from precompiles.model.cost import cost_of
 from precompiles.model.types import DType, IntegerModel, TensorType
 from precompiles.planning import arena as arena_module
+from precompiles.planning import program as program_module
 from precompiles.planning.arena import Arenas
 from precompiles.planning.borders import choose_borders, reads_image, writes_image
-from precompiles.planning.memory import lifetimes, place
+from precompiles.planning.memory import Lifetime, lifetimes, place
 from precompiles.planning.planner import SLACK, Border, Place, Planner, aligned, empty_aligned
 from precompiles.planning.program import Program, plan_program
 from precompiles.runner import plan_model, run_plan, run_reference
 from precompiles.selftest_models import constant, sample_input, sample_models, single
 from precompiles.selftest_networks import network_models
+from tests.precompiles.random_programs import random_program
 
 NETWORKS = {name: model for name, model, _ in network_models()}
 MODELS = {**dict(sample_models()), **NETWORKS}
@@ -89,6 +92,47 @@ def test_buffers_alive_together_never_overlap(
         for step in range(30)
     ]
     assert max(alive) <= total <= sum(end - start for _, start, end in spans)
+
+
+def alive_together(sizes: Sequence[int], lives: Sequence[Lifetime | None]) -> int:
+    """Largest sum of sizes at one step."""
+    ends = max((life[1] for life in lives if life), default=0)
+    known = [(life, size) for life, size in zip(lives, sizes, strict=True) if life]
+    return max(
+        sum(size for life, size in known if life[0] <= step <= life[1]) for step in range(ends + 1)
+    )
+
+
+def planned_peak(model: IntegerModel) -> tuple[int, int]:
+    """(largest sum of buffers alive, bytes of an arena) of one sample."""
+    seen: list[int] = []
+
+    def measured(sizes: Sequence[int], lives: Sequence[Lifetime | None]) -> tuple[list[int], int]:
+        seen.append(alive_together(sizes, lives))
+        return place(sizes, lives)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program_module, "place", measured)
+        total = plan_program(model).bytes_per_sample
+    return seen[0], total
+
+
+def check_bound(model: IntegerModel) -> None:
+    """L2's bytes, from types alone, hold what is planned; gaps add a quarter at most."""
+    planned, total = planned_peak(model)
+    assert planned <= cost_of(model).scratch_bytes_per_sample
+    assert total <= planned + planned // 4 + 256
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_planned_buffers_are_bounded_from_types_alone(name: str) -> None:
+    check_bound(MODELS[name])
+
+
+@settings(max_examples=150)
+@given(st.integers(0, 1 << 40))
+def test_buffers_of_random_programs_are_bounded_from_types_alone(seed: int) -> None:
+    check_bound(random_program(seed, 8))
 
 
 def test_a_chain_needs_no_more_than_its_two_largest_neighbours() -> None:
