@@ -86,16 +86,17 @@ def dot(b: Any, features: str, taps: int, total: Any, x: Any, w: Any) -> Any:
     """``total`` plus the products of each 32-bit lane: four u8 * s8, or two s16 * s16."""
     if taps == 2:
         return dot_words(b, total, *(b.bitcast(v, vector(I16, v.type.count // 2)) for v in (x, w)))
-    width = x.type.count * 8
-    is_long = "+avx512vnni" in features and (width == 512 or "+avx512vl" in features)
-    if is_long or ("+avxvnni" in features and width < 512):
-        kinds = [total.type, x.type, w.type]
+    width, native = x.type.count * 8, dot_bits(features)
+    if native and width > native:
+        halves = [[_half(b, v, side) for v in (total, x, w)] for side in (0, 1)]
+        low, high = (dot(b, features, taps, *half) for half in halves)
+        return shuffle(b, low, high, list(range(total.type.count)))
+    kinds = [total.type, x.type, w.type]
+    if native and "+i8mm" not in features:
         call = declared(b, f"llvm.x86.avx512.vpdpbusd.{width}", total.type, kinds)
         return b.call(call, [total, x, w])
-    if "+i8mm" in features and width == 128:
-        call = declared(
-            b, "llvm.aarch64.neon.usdot.v4i32.v16i8", total.type, [total.type, *2 * [x.type]]
-        )
+    if native and width == native:
+        call = declared(b, "llvm.aarch64.neon.usdot.v4i32.v16i8", total.type, kinds)
         return b.call(call, [total, x, w])
     words = vector(I16, x.type.count // 2)
     x, w = b.bitcast(x, words), b.bitcast(w, words)
@@ -103,6 +104,20 @@ def dot(b: Any, features: str, taps: int, total: Any, x: Any, w: Any) -> Any:
     even = b.and_(x, ir.Constant(words, [255] * words.count))
     total = dot_words(b, total, even, b.ashr(b.shl(w, eight), eight))
     return dot_words(b, total, b.lshr(x, eight), b.ashr(w, eight))
+
+
+def dot_bits(features: str) -> int:
+    """Widest vector whose byte products the CPU adds in one instruction; 0 when there is none."""
+    if "+avx512vnni" in features and "+avx512vl" in features:
+        return 512
+    if "+avxvnni" in features:
+        return 256
+    return 128 if "+i8mm" in features else 0
+
+
+def _half(b: Any, x: Any, side: int) -> Any:
+    count = x.type.count // 2
+    return shuffle(b, x, None, list(range(side * count, (side + 1) * count)))
 
 
 def dot_words(b: Any, total: Any, x: Any, w: Any) -> Any:
