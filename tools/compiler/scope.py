@@ -80,7 +80,7 @@ class Scope:
         resolved = self.resolve(name)
         if output == resolved:
             return
-        if "#" in resolved and resolved in self.shapes and output not in self.shapes:
+        if "#" in resolved and "#" not in output and resolved in self.shapes:
             self._rename(resolved, output)
             output, resolved = resolved, output
         self._aliases[output] = resolved
