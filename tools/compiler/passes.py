@@ -33,6 +33,7 @@ from tools.compiler.passes_attention import (
     fuse_products,
     merge_offsets,
     share_equal,
+    split_layers,
 )
 from tools.compiler.passes_function import fuse_functions
 from tools.compiler.passes_quantized import fuse_regrid
@@ -52,6 +53,7 @@ def optimise(graph: FloatGraph) -> FloatGraph:
         fold_affine,
         fold_norms,
         fuse_products,
+        split_layers,
         fuse_functions,
         fuse_clamps,
         fold_tables,

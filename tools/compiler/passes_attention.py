@@ -9,6 +9,7 @@ from tools.compiler.graph import (
     UNBOUNDED,
     Add,
     Affine,
+    Dense,
     FloatGraph,
     Mul,
     Operation,
@@ -102,6 +103,49 @@ def _turned(
     rows = shapes[before.output]
     shapes[name] = (*rows[:-2], rows[-1], rows[-2])
     return replace(operation, b=name, transpose_b=not operation.transpose_b)
+
+
+def split_layers(graph: FloatGraph) -> FloatGraph:
+    """A dense layer that is only read in column ranges becomes one layer for each range.
+
+    Query, key and value of a packed projection then have grids and dtypes of their own.
+    """
+    readers = consumers(graph)
+    layers: dict[str, Dense] = {}
+    for operation in graph.operations:
+        found = readers.get(operation.output, [])
+        apart = len(found) > 1 and operation.output not in graph.outputs
+        cuts = [item for item in found if _cuts_columns(item, graph.shapes)]
+        if isinstance(operation, Dense) and apart and cuts == found:
+            layers[operation.output] = operation
+    operations = tuple(
+        _part(layers[item.x], item, graph.shapes[item.output])
+        if isinstance(item, Slice) and item.x in layers
+        else item
+        for item in graph.operations
+    )
+    return replace(graph, operations=operations)
+
+
+def _cuts_columns(operation: Operation, shapes: Mapping[str, Shape]) -> bool:
+    """True for a range of the last axis that leaves the other axes whole."""
+    return (
+        isinstance(operation, Slice)
+        and set(operation.steps) == {1}
+        and shapes[operation.x][:-1] == shapes[operation.output][:-1]
+    )
+
+
+def _part(layer: Dense, cut: Slice, shape: Shape) -> Dense:
+    columns = slice(cut.starts[-1], cut.starts[-1] + shape[-1])
+    steps = None if layer.steps is None else layer.steps[columns]
+    return replace(
+        layer,
+        output=cut.output,
+        weight=layer.weight[:, columns],
+        bias=layer.bias[columns],
+        steps=steps,
+    )
 
 
 def drop_expands(graph: FloatGraph) -> FloatGraph:
