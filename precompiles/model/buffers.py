@@ -1,11 +1,15 @@
-"""Bytes of one sample's buffers, bounded from types alone (L2).
+"""Bytes of a run, bounded from types alone (L2): of one sample's buffers, and of constants.
 
 Tensors lie in buffers of a multiple of 64 bytes from the instruction that writes them to the last
 one that reads them; an image that convolutions pad may lie in a larger one, with its border around
 it. Some instructions need a buffer of their own besides.
+
+Constants are kept as kernels read them: matrices in panels of 16 columns, padded, with their bias
+and multiplier, once for each instruction; nodes of trees in pairs of siblings.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import singledispatch
 from math import prod
 
@@ -19,6 +23,28 @@ LANES = 16
 
 TERMS = 32
 """Bytes of a column of a computed matrix are brought into order in multiples of this."""
+
+
+MERGED_BYTES = 128
+"""Bytes of x at a tap up to which narrow groups of a convolution share a matrix."""
+
+NODE_WORDS = 8
+"""Words of the dtype of x for each node of a tree, as a child of one parent or of two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrices:
+    """Constant matrices of one instruction: how many, terms of a column, columns, bytes of x."""
+
+    count: int
+    terms: int
+    columns: int
+    size: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory, with two words for each column."""
+        return self.count * padded(self.columns, LANES) * (self.terms + 8)
 
 
 def padded(size: int, multiple: int) -> int:
@@ -95,6 +121,37 @@ def _(instruction: op.TreeEnsemble, model: IntegerModel) -> int:
 def is_depthwise(instruction: op.Conv, model: IntegerModel) -> bool:
     """One input channel for each filter, and several of them."""
     return instruction.group > 1 and model.type_of(instruction.weight).shape[2] == 1
+
+
+def prepared_bytes(model: IntegerModel) -> int:
+    """Bytes of constants in memory: as stored, and as instructions want them."""
+    total = sum(item.type.nbytes for item in model.constants)
+    for instruction in model.instructions:
+        if isinstance(instruction, op.Gemm | op.Conv):
+            total += matrices_of(instruction, model).nbytes
+        elif isinstance(instruction, op.TreeEnsemble):
+            nodes = model.type_of(instruction.threshold)
+            total += NODE_WORDS * (nodes.nbytes + 8 * model.type_of(instruction.roots).elements)
+    return total
+
+
+def matrices_of(instruction: op.Gemm | op.Conv, model: IntegerModel) -> Matrices:
+    """Of a convolution one for each group, or for several narrow ones; a run is a kernel row."""
+    size = model.type_of(instruction.x).dtype.size
+    whole = 4 // size
+    shape = model.type_of(instruction.weight).shape
+    if isinstance(instruction, op.Gemm):
+        return Matrices(1, padded(shape[0], whole), shape[1], size)
+    kernel_h, kernel_w, depth, filters = shape
+    group = instruction.group
+    if is_depthwise(instruction, model):
+        return Matrices(1, padded(kernel_h * padded(kernel_w, 4), whole), filters, size)
+    each = filters // group
+    times = max(min(LANES // each, MERGED_BYTES // (depth * size), group), 1)
+    run, runs = depth * times, kernel_h * kernel_w
+    if run == model.type_of(instruction.x).shape[2] and instruction.dilations[1] == 1:
+        run, runs = kernel_w * run, kernel_h
+    return Matrices(-(-group // times), runs * padded(run, whole), each * times, size)
 
 
 def padded_image(instruction: op.Conv, model: IntegerModel) -> int:

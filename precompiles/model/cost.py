@@ -1,11 +1,11 @@
 """Work of a call, from shapes alone, so that gas never needs the weights.
 
-Per sample: arithmetic, by operator. Per call: the call, each instruction, each constant byte.
+Per sample: arithmetic, by operator. Per call: the call, each instruction, each byte of constants.
 Prices: precompiles/model/prices.py. Nothing here reads constant data.
 """
 
 from precompiles.model import prices
-from precompiles.model.buffers import scratch_bytes
+from precompiles.model.buffers import prepared_bytes, scratch_bytes
 from precompiles.model.types import CostRecord, IntegerModel
 from precompiles.model.work import sample_work
 
@@ -14,7 +14,7 @@ def cost_of(model: IntegerModel) -> CostRecord:
     """Static upper bound of the work of ``model``, which must be legal in types and shapes."""
     ports = len(model.inputs) + len(model.outputs)
     per_slice = prices.INSTRUCTION * len(model.instructions) + prices.PORT * ports
-    per_slice += prices.WEIGHT_BYTE * sum(item.type.nbytes for item in model.constants)
+    per_slice += prices.WEIGHT_BYTE * prepared_bytes(model)
     input_bytes = sum(model.type_of(port.value).nbytes for port in model.inputs)
     output_bytes = sum(model.type_of(port.value).nbytes for port in model.outputs)
     scratch = scratch_bytes(model)

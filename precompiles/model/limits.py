@@ -17,6 +17,9 @@ MAX_NAME_BYTES = 64
 MAX_SCRATCH_BYTES = 256 << 20
 """Buffers alive at once, for one sample (L2)."""
 
+MAX_PREPARED_BYTES = 256 << 20
+"""Constants in memory, as stored and as kernels read them (L2)."""
+
 MAX_CALL_GAS = 1 << 24
 """Gas of a call with one sample (L16), the transaction cap of EIP-7825."""
 

@@ -89,7 +89,7 @@ REPEATED_BYTE = 32
 
 TREE_VISITS = ((256 << 10, 128), (8 << 20, 512))
 TREE_VISIT_LARGE = 2048
-"""One decision of a tree, by bytes of its nodes in memory: (at most, price), else the large price."""
+"""One decision of a tree, by bytes of its nodes in memory: (at most, price), else the other."""
 
 INSTRUCTION = 60 * SCALE
 """One instruction, once per call."""

@@ -10,6 +10,7 @@ from math import gcd
 
 from precompiles.errors import ModelError
 from precompiles.model import limits
+from precompiles.model.buffers import prepared_bytes
 from precompiles.model.checks import require, require_within
 from precompiles.model.cost import cost_of
 from precompiles.model.operands import operands_of
@@ -29,6 +30,8 @@ def validate_model(model: IntegerModel) -> CostRecord:
         ModelError: a rule fails; the text names instruction, rule and both values.
     """
     value_intervals(model)
+    prepared = prepared_bytes(model)
+    require_within((prepared,) * 2, (0, limits.MAX_PREPARED_BYTES), "L2", "prepared constant bytes")
     cost = cost_of(model)
     require_within(
         (cost.scratch_bytes_per_sample,) * 2, (0, limits.MAX_SCRATCH_BYTES), "L2", "scratch bytes"

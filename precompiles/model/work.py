@@ -10,12 +10,17 @@ from math import prod
 
 from precompiles.model import operators as op
 from precompiles.model import prices
-from precompiles.model.buffers import LANES, is_depthwise, padded, padded_image
+from precompiles.model.buffers import (
+    LANES,
+    NODE_WORDS,
+    Matrices,
+    is_depthwise,
+    matrices_of,
+    padded,
+    padded_image,
+)
 from precompiles.model.operands import operands_of
 from precompiles.model.types import IntegerModel, TensorType
-
-MERGED_BYTES = 128
-"""Most bytes of a tap that narrow groups of a convolution share a matrix for, as planned."""
 
 _FEW = 8
 """Rows of a matrix product from which on a register tile is full."""
@@ -44,10 +49,13 @@ def _product(rows: int, terms: int, columns: int, size: int) -> int:
 
 @sample_work.register
 def _(instruction: op.Gemm, model: IntegerModel) -> int:
-    kind = model.type_of(instruction.x)
-    depth, columns = model.type_of(instruction.weight).shape
-    size = kind.dtype.size
-    return _product(kind.elements // depth, depth * size, columns, size)
+    rows = model.type_of(instruction.x).elements // model.type_of(instruction.weight).shape[0]
+    return _products(rows, matrices_of(instruction, model))
+
+
+def _products(rows: int, matrices: Matrices) -> int:
+    terms = matrices.terms * matrices.size
+    return matrices.count * _product(rows, terms, matrices.columns, matrices.size)
 
 
 @sample_work.register
@@ -78,21 +86,11 @@ def _(instruction: op.Conv, model: IntegerModel) -> int:
 
 
 def _windows(instruction: op.Conv, model: IntegerModel) -> int:
-    """Groups that are narrow share one matrix; a run is what lies side by side in the image."""
-    kernel_h, kernel_w, depth, filters = model.type_of(instruction.weight).shape
-    kind = model.type_of(instruction.x)
+    kernel_h, kernel_w, _, _ = model.type_of(instruction.weight).shape
     rows, columns, _ = _output(instruction, model).shape
-    group, size = instruction.group, kind.dtype.size
-    each = filters // group
-    times = max(min(LANES // each, MERGED_BYTES // (depth * size), group), 1)
-    groups = -(-group // times)
-    if depth * times == kind.shape[2] and instruction.dilations[1] == 1:
-        terms = kernel_h * padded(kernel_w * depth * times * size, 4)
-    else:
-        terms = kernel_h * kernel_w * padded(depth * times * size, 4)
-    segments = kernel_h * kernel_w * prices.SEGMENT
-    dense = _product(rows * columns, terms, each * times, size)
-    return groups * (dense + rows * columns * segments)
+    matrices = matrices_of(instruction, model)
+    segments = matrices.count * kernel_h * kernel_w * prices.SEGMENT
+    return _products(rows * columns, matrices) + rows * columns * segments
 
 
 @sample_work.register
@@ -285,7 +283,7 @@ def _(instruction: op.TreeEnsemble, model: IntegerModel) -> int:
     threshold = model.type_of(instruction.threshold).dtype.size
     _, targets = model.type_of(instruction.leaves).shape
     trees = model.type_of(instruction.roots).elements
-    size = nodes * 8 * threshold
+    size = nodes * NODE_WORDS * threshold
     fitting = (price for limit, price in prices.TREE_VISITS if size <= limit)
     visit = next(fitting, prices.TREE_VISIT_LARGE)
     leaf = visit + targets * prices.ELEMENT
