@@ -25,6 +25,7 @@ from precompiles.planning.memory import Lifetime, lifetimes, place
 from precompiles.planning.planner import SLACK, Border, Place, Planner, aligned, empty_aligned
 from precompiles.planning.program import Program, plan_program
 from precompiles.runner import plan_model, run_plan, run_reference
+from precompiles.selftest_draft import Draft
 from precompiles.selftest_models import constant, sample_input, sample_models, single
 from precompiles.selftest_networks import network_models
 from tests.precompiles.random_programs import random_program
@@ -210,6 +211,18 @@ def test_reshape_moves_no_byte() -> None:
     assert program.inputs[0].scaled == program.outputs[0].scaled
 
 
+def test_an_early_output_keeps_its_place_to_the_end() -> None:
+    draft = Draft()
+    kind = TensorType(DType.U8, (300,))
+    early = draft.run(op.Clip(draft.input(kind), 3, 200, 0), kind)
+    late = early
+    for hi in range(190, 150, -10):
+        late = draft.run(op.Clip(late, 4, hi, 0), kind)
+    model = draft.finish(early, late, early)
+    data, batch = sample_input(model, 8)
+    assert run_plan(plan_model(model), data, batch) == run_reference(model, data, batch)
+
+
 def padded_twice(first: tuple[int, ...], second: tuple[int, ...], value: int) -> IntegerModel:
     """Two convolutions of one image by their pads; the second may fill with another value."""
     model = MODELS["conv"]
@@ -326,6 +339,8 @@ def test_arenas_are_used_again_and_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     arenas.give(first)
     smaller = arenas.take(2)
     assert smaller.memory is first.memory
+    assert smaller.batch == 2
+    assert len(smaller.read()) == 2 * 7
     lent = [smaller, *(arenas.take(2) for _ in range(20))]
     assert len({id(item.memory) for item in lent}) == 21
     for item in lent:
