@@ -144,6 +144,8 @@ class Bench:
 
     def __init__(self, model: IntegerModel, batch: int) -> None:
         planner = Planner(model)
+        for item in model.inputs:  # also those that no step reads
+            planner.tensor(item.value)
         for instruction in model.instructions:
             plan(instruction, planner)
         ends = np.cumsum([size * batch + GUARD for size in planner.sizes])

@@ -9,10 +9,12 @@ from precompiles.model import operators as op
 from precompiles.model.checks import NUMPY_TYPES
 from precompiles.model.types import Constant, DType, IntegerModel, TensorType
 from precompiles.model.validate import validate_model
+from precompiles.planning import program as all_plans
 from precompiles.reference import run_sample
 from precompiles.selftest_draft import Draft
 from tests.precompiles.dense_programs import Bench, random_inputs
 
+assert all_plans  # registers them
 U8, S8, S16, S32, S64 = DType
 QUANTIZED = (U8, S8, S16, S32)
 WIDE = (S32, S64)

@@ -302,6 +302,37 @@ def test_images_with_borders(seed: int, batch: int) -> None:
     assert run_plan(plan_model(model), data, batch) == run_reference(model, data, batch)
 
 
+def test_ties_round_half_up_in_kernels() -> None:
+    """Every second sum is a tie."""
+    kind = TensorType(S16, (21,))
+    ends = S16.bounds
+    rows = np.arange(-10, 11, dtype=np.int16)[np.newaxis]
+    one = fixed(S32, [1])
+    single = program(lambda x, m: op.Requantize(x, m, 0, 1, 0, *ends, 0), [kind, one], kind)
+    each = fixed(S32, np.ones(21, np.int32))
+    every = program(lambda x, m: op.Requantize(x, m, 0, 1, 0, *ends, 0), [kind, each], kind)
+    for model in (single, every):
+        check(model, [rows])
+    for other, second in ((kind, rows), (fixed(S16, [2]), None)):
+        inputs = [rows] if second is None else [rows, second[:, ::-1] * 2]
+        add_up = program(lambda a, b: op.Add(a, b, 0, 0, 1, 1, 1, 0, *ends, 0), [kind, other], kind)
+        check(add_up, inputs)
+        product_ = program(lambda a, b: op.Mul(a, b, 0, 1, 1, 1, 0, *ends, 0), [kind, other], kind)
+        check(product_, inputs)
+    shifted = program(
+        lambda a, b: op.MulInteger(a, b, 1, 0),
+        [TensorType(S32, (21,)), fixed(S32, [1])],
+        TensorType(S64, (21,)),
+    )
+    check(shifted, [rows.astype(np.int32)])
+    halves = program(
+        lambda a, b: op.DivInteger(a, b, 0, 0),
+        [TensorType(S32, (21,)), fixed(S32, [2])],
+        TensorType(S64, (21,)),
+    )
+    check(halves, [rows.astype(np.int32)])
+
+
 def test_ties_round_half_up() -> None:
     halves = [requantize_value(value, 1, 1, 0) for value in (-3, -2, -1, 0, 1, 2, 3)]
     assert halves == [-1, -1, 0, 0, 1, 1, 2]

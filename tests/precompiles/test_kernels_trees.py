@@ -39,7 +39,7 @@ class Grower:
 
 
 def ensemble_of(depth: int) -> Make:
-    return lambda x, *tables: op.TreeEnsemble(x, *tables, depth=depth, output=0)
+    return lambda x, a, b, c, d, e, f, g, h: op.TreeEnsemble(x, a, b, c, d, e, f, g, h, depth, 0)
 
 
 def ensemble(
@@ -54,7 +54,7 @@ def ensemble(
     rng = np.random.default_rng(len(grower.feature))
     count = len(grower.feature)
     low, high = dtype.bounds
-    threshold = rng.integers(-5, 6, count)
+    threshold = rng.integers(-5, 6, (count,))
     for end in (low, low + 1, high):
         threshold[rng.random(count) < 0.08] = end
     tables = [
@@ -63,9 +63,9 @@ def ensemble(
         fixed(dtype, threshold),
         fixed(S32, grower.left),
         fixed(S32, grower.right),
-        fixed(U8, rng.random(count) < missing),
+        fixed(U8, rng.random((count,)) < missing),
         fixed(S64, leaves),
-        fixed(S64, rng.integers(-9, 9, leaves.shape[1])),
+        fixed(S64, rng.integers(-9, 9, (leaves.shape[1],))),
     ]
     return program(
         ensemble_of(depth),
