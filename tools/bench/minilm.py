@@ -7,7 +7,6 @@ BertModel with mean pooling and L2 normalisation, opset 17, a fixed number of to
 import importlib.util
 import json
 import math
-import re
 import struct
 import unicodedata
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ _LOWEST: Final = float(np.finfo(np.float32).min)
 _DTYPES: Final = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}
 _CLS, _SEP, _UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
 _MAX_WORD: Final = 100
+_IDEOGRAPHS: Final = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2CEAF))
 
 
 def model_folder() -> Path | None:
@@ -91,8 +91,15 @@ class Tokenizer:
 
 def _words(text: str) -> list[str]:
     plain = unicodedata.normalize("NFD", text.lower())
-    plain = "".join(item for item in plain if unicodedata.category(item) != "Mn")
-    return re.findall(r"[^\W_]+|[^\w\s]|_", plain)
+    kept = (item for item in plain if unicodedata.category(item) != "Mn")
+    return "".join(f" {item} " if _stands_alone(item) else item for item in kept).split()
+
+
+def _stands_alone(item: str) -> bool:
+    """Punctuation, ASCII symbols and CJK ideographs are words of their own."""
+    symbol = item.isascii() and item.isprintable() and not item.isalnum() and item != " "
+    ideograph = any(low <= ord(item) <= high for low, high in _IDEOGRAPHS)
+    return symbol or ideograph or unicodedata.category(item).startswith("P")
 
 
 class _Graph:
