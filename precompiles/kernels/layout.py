@@ -1,21 +1,10 @@
-"""Operators that move, select or reduce elements; numpy is the kernel, an index rule the twin.
-
-Arrays of the fast forms have the batch as their leading axis; the twins take one sample. Integer
-maximum, sum, lookup and copy in numpy are exact for every input that the validator admits.
-"""
+"""Twins of operators that look up, move or reduce elements: rules of indices, for one sample."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from precompiles.kernels.arrays import Array, Exact, empty_exact
-
-_UNSIGNED = {1: np.uint8, 2: np.uint16}
-
-
-def lookup(x: Array, table: Array) -> Array:
-    """``table[raw bits of x]``; x of one or two bytes per element, contiguous."""
-    return np.take(table, x.view(_UNSIGNED[x.dtype.itemsize]))
+from precompiles.kernels.arrays import Exact, empty_exact
 
 
 def lookup_reference(x: Exact, table: Exact) -> Exact:
@@ -26,22 +15,12 @@ def lookup_reference(x: Exact, table: Exact) -> Exact:
     return out
 
 
-def transpose(x: Array, permutation: Sequence[int]) -> Array:
-    """Permute the axes after the batch."""
-    return np.ascontiguousarray(x.transpose(0, *(axis + 1 for axis in permutation)))
-
-
 def transpose_reference(x: Exact, permutation: Sequence[int]) -> Exact:
     """``out[j] = x[i]`` with ``j[n] = i[permutation[n]]``."""
     out = empty_exact(tuple(x.shape[axis] for axis in permutation))
     for index in np.ndindex(*x.shape):
         out[tuple(index[axis] for axis in permutation)] = x[index]
     return out
-
-
-def concat(inputs: Sequence[Array], axis: int) -> Array:
-    """Join on ``axis`` after the batch."""
-    return np.ascontiguousarray(np.concatenate(inputs, axis=axis + 1))
 
 
 def concat_reference(inputs: Sequence[Exact], axis: int) -> Exact:
@@ -57,16 +36,6 @@ def concat_reference(inputs: Sequence[Exact], axis: int) -> Exact:
     return out
 
 
-def slice_steps(
-    x: Array, starts: Sequence[int], steps: Sequence[int], shape: Sequence[int]
-) -> Array:
-    """Every ``steps``-th element from ``starts``, ``shape`` of them, after the batch."""
-    cuts = [slice(None)]
-    for start, step, size in zip(starts, steps, shape, strict=True):
-        cuts.append(slice(start, start + (size - 1) * step + 1, step))
-    return np.ascontiguousarray(x[tuple(cuts)])
-
-
 def slice_reference(
     x: Exact, starts: Sequence[int], steps: Sequence[int], shape: Sequence[int]
 ) -> Exact:
@@ -78,15 +47,6 @@ def slice_reference(
     return out
 
 
-def pad(x: Array, before: Sequence[int], after: Sequence[int], value: int) -> Array:
-    """Constant border around the axes after the batch."""
-    sizes = zip(before, x.shape[1:], after, strict=True)
-    out = np.full((len(x), *(low + size + high for low, size, high in sizes)), value, x.dtype)
-    inner = zip(before, x.shape[1:], strict=True)
-    out[(slice(None), *(slice(low, low + size) for low, size in inner))] = x
-    return out
-
-
 def pad_reference(x: Exact, before: Sequence[int], after: Sequence[int], value: int) -> Exact:
     """``value`` everywhere but where ``x`` lies, ``before`` from the origin."""
     sizes = zip(before, x.shape, after, strict=True)
@@ -95,23 +55,6 @@ def pad_reference(x: Exact, before: Sequence[int], after: Sequence[int], value: 
     for index in np.ndindex(*x.shape):
         out[tuple(low + place for low, place in zip(before, index, strict=True))] = x[index]
     return out
-
-
-def reduce_sum(x: Array) -> Array:
-    """Sum over the last axis, kept, as s64."""
-    total: Array = x.sum(axis=-1, keepdims=True, dtype=np.int64)
-    return total
-
-
-def reduce_max(x: Array) -> Array:
-    """Maximum over the last axis, kept."""
-    largest: Array = np.max(x, axis=-1, keepdims=True)
-    return largest
-
-
-def arg_max(x: Array) -> Array:
-    """Index of the first maximum over the last axis, as s32."""
-    return np.asarray(np.argmax(x, axis=-1)).astype(np.int32)
 
 
 def reduce_sum_reference(x: Exact) -> Exact:
