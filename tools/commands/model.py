@@ -1,4 +1,4 @@
-"""``assay model``: from an ONNX file to a published model and back."""
+"""``assay model``: from a model file to a published model and back."""
 
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,27 @@ def model() -> None:
 
 
 @model.command("compile")
-@click.argument("onnx_file", type=EXISTING)
+@click.argument("source_file", metavar="FILE", type=EXISTING)
 @click.option(
     "--samples",
     "samples_file",
     type=EXISTING,
     help="Real inputs (.npy, .npz or .csv, one per row): calibration and the report's test set.",
 )
-@click.option("-o", "--output", type=PATH, help="Compiled model; default: ONNX_FILE with .assay.")
+@click.option("-o", "--output", type=PATH, help="Compiled model; default: FILE with .assay.")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "int8", "int16", "wide"]),
     default="auto",
     show_default=True,
-    help="Arithmetic of dense layers; auto takes the cheapest that keeps the labels.",
+    help="Arithmetic of layers; auto takes the cheapest that keeps the labels, tensor by tensor.",
+)
+@click.option(
+    "--calibration",
+    type=click.Choice(["minmax", "mse", "percentile"]),
+    default="minmax",
+    show_default=True,
+    help="Range of 8-bit tensors: all of it, the least square error, or without 0.01 % outliers.",
 )
 @click.option(
     "--shape",
@@ -43,31 +50,36 @@ def model() -> None:
 )
 @JSON
 def compile_(
-    onnx_file: Path,
+    source_file: Path,
     samples_file: Path | None,
     output: Path | None,
     precision: str,
+    calibration: str,
     shapes: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Compile ONNX_FILE to an integer model and compare it with onnxruntime.
+    """Compile FILE to an integer model and compare it with the original.
+
+    FILE is ONNX, or what xgboost (.json, .ubj) or lightgbm (.txt) saves; its content decides. Trees
+    of these two need no samples.
 
     Example: assay model compile net.onnx --samples inputs.npy
     """
-    from tools.compiler import compile_onnx
+    from tools.compiler import compile_model
     from tools.progress import stages
     from tools.samples import load_samples, parse_shape
 
     samples = None if samples_file is None else load_samples(samples_file)
     with stages(hidden=as_json) as progress:
-        compiled = compile_onnx(
-            onnx_file,
+        compiled = compile_model(
+            source_file,
             samples,
             precision=precision,
+            calibration=calibration,
             shapes=dict(map(parse_shape, shapes)),
             progress=progress,
         )
-    target = output or onnx_file.with_suffix(".assay")
+    target = output or source_file.with_suffix(".assay")
     target.write_bytes(compiled.model_bytes)
     if as_json:
         report = compiled.report.to_json()

@@ -178,7 +178,8 @@ def tree_table(node: OnnxNode, prefix: str, targets: int) -> TreeTable:
     )
 
 
-def _emit_trees(scope: Scope, node: OnnxNode, table: TreeTable) -> str:
+def emit_trees(scope: Scope, node: OnnxNode, table: TreeTable) -> str:
+    """Emit the sums of an ensemble that reads input 0; CompileError when it is no row."""
     x = data(scope, node)
     shape = scope.shapes[x]
     if len(shape) != 1 or int(table.feature.max(initial=0)) >= shape[0]:
@@ -196,12 +197,12 @@ def _tree_classifier(scope: Scope, node: OnnxNode) -> None:
         leaf = table.leaf[:, ids]
         table = replace(table, leaf=leaf, base=base[-1:] if base.size else np.zeros(1))
         positive = not (_values(node.attributes, "class_weights") < 0).any()
-        scores = _emit_trees(scope, node, table)
+        scores = emit_trees(scope, node, table)
         emit_classifier(scope, node, scores, classes, positive=positive)
         return
     padded: Array = np.zeros(table.leaf.shape[1])
     padded[: base.size] = base
-    scores = _emit_trees(scope, node, replace(table, leaf=table.leaf, base=padded))
+    scores = emit_trees(scope, node, replace(table, leaf=table.leaf, base=padded))
     emit_classifier(scope, node, scores, classes, positive=False)
 
 
@@ -214,7 +215,7 @@ def _tree_regressor(scope: Scope, node: OnnxNode) -> None:
         reject(node, f"aggregates trees by {aggregate}", "use SUM or AVERAGE")
     factor = 1.0 if aggregate == "SUM" else 1.0 / len(table.roots)
     table = replace(table, leaf=table.leaf * factor, base=base if base.size else np.zeros(targets))
-    raw = _emit_trees(scope, node, table)
+    raw = emit_trees(scope, node, table)
     post_transform(scope, node, raw, node.outputs[0])
 
 

@@ -157,7 +157,7 @@ def finish(
     steps: Steps,
 ) -> Compiled:
     """Search a precision for a calibrated graph, encode the model and write its report."""
-    search = Search(output_names, graph, calibration, steps.lowering)
+    search = Search(output_names, graph, calibration, steps.lowering, len(labels))
     choice = search.choose(options.precision)
     steps.at("compare with the original", _COMPARE)
     compiled = _compiled(labels, graph, calibration, choice)

@@ -24,7 +24,8 @@ class OutputReport:
 
     Attributes:
         agreement: share of samples with the same label (largest score), or the same side of 0.5
-            for a single score inside [0, 1]; None for other numbers.
+            for a single score inside [0, 1], or the same sign for another single score of a file
+            with two class labels; None for other numbers.
         ties: samples whose two best scores differ by less than 1e-6 in onnxruntime, so that its
             own float rounding decides the label.
         spread: largest minus smallest value that onnxruntime gives.
@@ -205,9 +206,12 @@ def run_samples(plan: Plan, inputs: Sequence[Array]) -> list[Floats]:
 
 
 def compare_outputs(
-    model: IntegerModel, got: Sequence[Floats], expected: Mapping[str, Floats]
+    model: IntegerModel, got: Sequence[Floats], expected: Mapping[str, Floats], classes: int = 0
 ) -> tuple[OutputReport, ...]:
-    """Errors and agreement of each output; ``expected`` in port order."""
+    """Errors and agreement of each output; ``expected`` in port order.
+
+    ``classes`` is the number of labels: with two, one score decides by its sign.
+    """
     reports = []
     for port, values, wanted in zip(model.outputs, got, expected.values(), strict=True):
         reference = wanted.reshape(values.shape)
@@ -221,19 +225,21 @@ def compare_outputs(
                 max_abs_error=float(difference.max()),
                 mean_abs_error=float(difference.mean()),
                 spread=float(reference.max() - reference.min()),
-                agreement=_agreement(values, reference),
+                agreement=_agreement(values, reference, classes),
                 ties=_ties(reference),
             )
         )
     return tuple(reports)
 
 
-def _agreement(values: Floats, reference: Floats) -> float | None:
+def _agreement(values: Floats, reference: Floats, classes: int) -> float | None:
     if values.ndim == 2 and values.shape[1] >= 2:
         return float(np.mean(values.argmax(axis=1) == reference.argmax(axis=1)))
     is_score = reference.size == len(reference) and 0 <= reference.min() < reference.max() <= 1
     if is_score:
         return float(np.mean((values > 0.5) == (reference > 0.5)))
+    if classes == 2 and reference.size == len(reference):
+        return float(np.mean((values > 0) == (reference > 0)))
     return None
 
 

@@ -25,7 +25,7 @@ from tools.compiler.report import (
 )
 
 AUTO_AGREEMENT = 0.999
-AUTO_RELATIVE_ERROR = 0.01
+AUTO_RELATIVE_ERROR = 0.0025
 CHEAP_WIDE = 1.5
 """``auto`` takes wide, which is nearly exact, when its call costs at most this times int8's."""
 
@@ -114,12 +114,14 @@ class Search:
         graph: after the passes.
         calibration: statistics, samples and expected outputs.
         tried: called with the name of each candidate before it is built.
+        classes: number of class labels that the file names.
     """
 
     output_names: tuple[str, ...]
     graph: FloatGraph
     calibration: Calibration
     tried: Callable[[str], None]
+    classes: int = 0
     _attempts: list[Attempt] = field(default_factory=list)
 
     def choose(self, precision: str) -> Choice:
@@ -131,8 +133,8 @@ class Search:
         return Choice(choice.candidate, choice.reason, tuple(self._attempts), choice.raised)
 
     def _automatic(self) -> Choice:
-        narrow = self._measured("int8")
-        if narrow.is_exact:
+        narrow = self._first()
+        if narrow.is_exact or narrow.name != "int8":
             return Choice(narrow, _as_asked(narrow), ())
         if narrow.accepted:
             return self._cheap_wide(Choice(narrow, "the narrowest that keeps the labels", ()))
@@ -146,6 +148,17 @@ class Search:
         best = max(tried, key=lambda item: (item.agreement or 0.0, -item.max_abs_error))
         reason = f"none keeps {AUTO_AGREEMENT:.1%} of the labels; this is the nearest"
         return Choice(best, reason, ())
+
+    def _first(self) -> Candidate:
+        """The narrowest that is legal; the error of int8 when none is."""
+        try:
+            return self._measured("int8")
+        except CompileError as error:
+            found = self._other("int16") or self._wide(_WIDEST_WEIGHTS, no_images=False)
+            if found is None:
+                raise error
+            wide = None if found.accepted else self._wide(_WIDEST_WEIGHTS, no_images=False)
+            return wide or found
 
     def _cheap_wide(self, choice: Choice) -> Choice:
         """Wide, which is nearly exact, where its call costs little more than what was accepted."""
@@ -193,7 +206,7 @@ class Search:
             ) from error
         inputs = quantize_samples(lowered, self.calibration.samples)
         got = run_samples(plan_model(lowered), inputs)
-        outputs = compare_outputs(lowered, got, self.calibration.outputs)
+        outputs = compare_outputs(lowered, got, self.calibration.outputs, self.classes)
         return Candidate(precision, lowered, cost, outputs)
 
     def _raised(self, narrow: Candidate, middle: Candidate) -> Choice:

@@ -29,11 +29,11 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
-from sklearn.svm import SVC, LinearSVC
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from precompiles.gas import gas_for
-from tools.compiler import CompileError, compile_onnx
+from tools.compiler import compile_onnx
 
 
 def blobs() -> tuple[np.ndarray, np.ndarray]:
@@ -228,13 +228,3 @@ def test_unseen_rows_of_a_linear_model_agree_far_outside_the_samples(
     got = run_samples(plan_model(compiled.model), codes)[0]
     expected = reference(data, {"X": unseen})[0]
     assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
-
-
-def test_kernel_machines_are_refused_by_name(sklearn_onnx: Export) -> None:
-    model = SVC()
-    samples = train(model, "iris")
-    with pytest.raises(CompileError, match=r"SVMClassifier.*no integer form") as caught:
-        compile_onnx(sklearn_onnx(model, samples), samples)
-    assert caught.value.operator == "ai.onnx.ml.SVMClassifier"
-    assert caught.value.node
-    assert caught.value.advice
