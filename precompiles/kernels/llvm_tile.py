@@ -69,7 +69,7 @@ class Sweep:
     args: Any
 
     def __post_init__(self) -> None:
-        self.given = [load(self.b, self.b.gep(self.args, [I64(8 * i)]), I64) for i in range(24)]
+        self.given = [load(self.b, self.b.gep(self.args, [I64(8 * i)]), I64) for i in range(25)]
         self.lanes = lanes_of(self.features)
         registers = 32 if self.lanes == 16 or "+neon" in self.features else 16
         high = 4 if registers == 32 else 3
@@ -323,8 +323,9 @@ class Sweep:
             ends = [given[tile.LO], given[tile.HI]]
             zero_point = given[tile.ZERO_POINT]
             return scale_wide(b, total, multiplier, rounding, shift, zero_point, ends)
-        values = [splat(b, b.trunc(value, I32), self.lanes) for value in (rounding, shift)]
-        return scale_narrow(b, total, multiplier, *values)
+        words = (rounding, shift, given[tile.SPARE])
+        rounding, shift, spare = (splat(b, b.trunc(word, I32), self.lanes) for word in words)
+        return scale_narrow(b, b.shl(total, spare), multiplier, rounding, shift)
 
     def finish(self, scaled: list[Any], out: Any) -> None:
         """Pack, clip and store the channels of one window."""

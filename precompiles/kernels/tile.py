@@ -25,7 +25,7 @@ X, X_SAMPLE, X_ROW, X_STEP = range(4)
 OUT, OUT_SAMPLE, OUT_ROW, OUT_STEP = range(4, 8)
 SAMPLES, ROWS, COLUMNS, SEGMENT_TABLE, SEGMENTS, GROUPS = range(8, 14)
 PANEL_TABLE, PANEL_COUNT, PANELS, PANEL_SAMPLE = range(14, 18)
-FLIP, SHIFT, ROUNDING, ZERO_POINT, LO, HI = range(18, 24)
+FLIP, SHIFT, ROUNDING, ZERO_POINT, LO, HI, SPARE = range(18, 25)
 """Places in the args row. Byte offsets and distances of samples, rows and windows of x and of the
 output; samples for each of the batch, rows and columns of windows; segment table (s64 byte offsets
 in ``weights``), its size, groups in each segment; panel table (``PANEL_WORDS``) in ``weights``, its
@@ -127,8 +127,9 @@ def pack_panels(
 class Rounding:
     """RQ as an epilogue takes it: a byte is computed as u8, then xored with ``flip``.
 
-    Narrow: ``((t * m >> 32) + rounding) >> shift``: from shift 33 on, neither the rounding term nor
-    the zero point has bits below 2**32. Wide: ``zero_point + ((t * m + rounding) >> shift)``.
+    Narrow: ``(((t << spare) * m >> 32) + rounding) >> shift``: from shift 33 on, neither the
+    rounding term nor the zero point has bits below 2**32, and a smaller shift grows by bits that
+    no sum needs. Wide: ``zero_point + ((t * m + rounding) >> shift)``.
     """
 
     is_wide: bool
@@ -138,21 +139,27 @@ class Rounding:
     zero_point: int
     lo: int
     hi: int
+    spare: int = 0
 
     @property
-    def words(self) -> tuple[int, int, int, int, int, int]:
+    def words(self) -> tuple[int, ...]:
         """As the last words of an args row."""
-        return self.flip, self.shift, self.rounding, self.zero_point, self.lo, self.hi
+        ends = self.lo, self.hi
+        return self.flip, self.shift, self.rounding, self.zero_point, *ends, self.spare
 
 
-def rounding_form(shift: int, zero_point: int, lo: int, hi: int, is_s8: bool) -> Rounding:
-    """Narrow where no 32-bit word is left, given ``|t * m| < 2**62``."""
+def rounding_form(
+    shift: int, zero_point: int, lo: int, hi: int, is_s8: bool, most: int = 1 << 31
+) -> Rounding:
+    """Narrow where no 32-bit word is left, given ``|t| < most`` and ``|t * m| < 2**62``."""
     flip = 128 if is_s8 else 0
     zero_point, lo, hi = zero_point + flip, lo + flip, hi + flip
-    if shift >= 33:
-        rounding = (zero_point << (shift - 32)) + (1 << (shift - 33))
+    spare = max(33 - shift, 0)
+    if most << spare <= 1 << 31:
+        rest = shift + spare - 32
+        rounding = (zero_point << rest) + (1 << (rest - 1))
         if abs(rounding) <= 1 << 30:
-            return Rounding(False, flip, shift - 32, rounding, 0, lo, hi)
+            return Rounding(False, flip, rest, rounding, 0, lo, hi, spare)
     return Rounding(True, flip, shift, 1 << (shift - 1), zero_point, lo, hi)
 
 
@@ -201,6 +208,13 @@ def multiply_windows(
                 memory[targets + np.arange(result.shape[1])] = result
 
 
+def most_of(size: int, weight: S8, bias: S32) -> int:
+    """More than any sum, whatever x of ``size`` bytes is; weight (.., terms, N), bias (N)."""
+    reach = 255 if size == 1 else 1 << 15
+    sums = np.abs(weight.reshape(-1, len(bias)).astype(np.int64)).sum(axis=0) * reach
+    return int((sums + np.abs(bias.astype(np.int64))).max()) + 1
+
+
 class _Panel:
     """One panel, unpacked."""
 
@@ -219,7 +233,7 @@ class _Panel:
     def rescaled(self, values: U8, wide: int, given: list[int]) -> Array:
         """(windows, bytes) to (windows, channels of the panel) of the stored type."""
         total = values.view(self.dtype).astype(np.int64) @ self.weight + self.bias
-        total = total.astype(np.int32).astype(np.int64) * self.multiplier
+        total = (total << given[SPARE]).astype(np.int32).astype(np.int64) * self.multiplier
         if wide:
             scaled = ((total + given[ROUNDING]) >> given[SHIFT]) + given[ZERO_POINT]
         else:

@@ -11,11 +11,11 @@ from precompiles.planning.planner import Planner
 from precompiles.planning.registry import plan
 
 
-def rounding_of(instruction: op.Gemm | op.MatMul, dtype: DType) -> tile.Rounding:
-    """The rounding form of an output type; four bytes are always wide."""
+def rounding_of(instruction: op.Gemm | op.MatMul, dtype: DType, most: int) -> tile.Rounding:
+    """The rounding form of an output type, given ``|sum| < most``; four bytes are always wide."""
     form = instruction.shift, instruction.zero_point, instruction.lo, instruction.hi
     if dtype.size < 4:
-        return tile.rounding_form(*form, dtype is DType.S8)
+        return tile.rounding_form(*form, dtype is DType.S8, most)
     half = 1 << (instruction.shift - 1)
     return tile.Rounding(True, 0, instruction.shift, half, *form[1:])
 
@@ -28,7 +28,7 @@ def _(instruction: op.Gemm, planner: Planner) -> None:
     weight, bias, multiplier = (planner.constant(value) for value in constants)
     (depth, channels), rows = weight.shape, prod(kind.shape[:-1])
     table, panels = tile.pack_panels(size, stored, weight[np.newaxis, np.newaxis], bias, multiplier)
-    form = rounding_of(instruction, out_kind.dtype)
+    form = rounding_of(instruction, out_kind.dtype, tile.most_of(size, weight, bias))
     planner.emit(
         gemm.PRODUCTS[size, stored, form.is_wide],
         *(planner.tensor(instruction.x), kind.nbytes, 0, depth * size),
@@ -60,7 +60,9 @@ def _(instruction: op.MatMul, planner: Planner) -> None:
         planner.place(matmul.order_table(size, term, stored)),
         *(instruction.a_zero_point, instruction.multiplier),
     )
-    form = rounding_of(instruction, out_kind.dtype)
+    low, high = (end - instruction.a_zero_point for end in kind.dtype.bounds)
+    most = max(-low, high) * (1 << (8 * term - 1)) * depth + 1
+    form = rounding_of(instruction, out_kind.dtype, min(most, 1 << 31))
     x, out = planner.tensor(instruction.a), planner.tensor(instruction.output)
     planner.emit(
         matmul.MATMULS[size, term, stored, form.is_wide],

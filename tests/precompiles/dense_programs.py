@@ -35,7 +35,8 @@ class Rescale:
         return self.shift, self.zero_point, *(self.ends or dtype.bounds)
 
 
-NARROW, WIDE = Rescale(), Rescale(26, -5, None, 1 << 9, 1 << 12)
+NARROW, SPARE = Rescale(), Rescale(26, -5, None, 1 << 9, 1 << 12)
+WIDE = Rescale(14, -5, None, 1 << 2, 1 << 6)
 
 
 def port(value: int) -> Port:

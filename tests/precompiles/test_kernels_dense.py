@@ -20,6 +20,7 @@ from tests.precompiles.dense_programs import (
     S16,
     S32,
     S64,
+    SPARE,
     U8,
     WIDE,
     Bench,
@@ -54,7 +55,7 @@ def check(model: IntegerModel, inputs: list[Array] | None = None, batch: int = 2
 def test_gemm_of_every_form(x_type: DType, out_type: DType) -> None:
     for channels in (5, 16, 40, 100):
         weight = random_weight(37, channels)
-        for rescale in (NARROW, WIDE, Rescale(40, 20, (7, 111)), Rescale(62), Rescale(33, 0)):
+        for rescale in (NARROW, SPARE, WIDE, Rescale(40, 20, (7, 111)), Rescale(62), Rescale(33)):
             model = gemm_model(9, weight, x_type, out_type, rescale)
             inputs = random_inputs(model, 2)
             bench, wanted = Bench(model, 2), expected(model, inputs)
@@ -100,7 +101,7 @@ def test_matmul_of_every_form(
 ) -> None:
     types = a_type, b_type, out_type
     for shape, channels in (((3, 5, 19), 70), ((2, 1, 2, 8), 33), ((4, 33), 6)):
-        for rescale in (Rescale(48), WIDE):
+        for rescale in (Rescale(48), SPARE, WIDE):
             for zero_point in (0, 131):
                 model = matmul_model(shape, channels, types, is_turned, zero_point, rescale)
                 inputs = random_inputs(model, 2, limit=5000)
@@ -190,6 +191,24 @@ def test_linear_integer_to_the_last_bit() -> None:
         check(model, [np.array([[[-(1 << 31), 1 - (1 << 31)]]])], 1)
 
 
+def test_a_form_is_narrow_as_far_as_the_sums_allow() -> None:
+    for x_type, depth, shift, name in (
+        (U8, 32, 22, "product_u8_q8"),  # 33 - 22 = 11 bits, 31 - 20
+        (U8, 32, 21, "product_u8_q8_wide"),
+        (U8, 33, 22, "product_u8_q8_wide"),
+        (S16, 63, 30, "product_s16_q8"),
+        (S16, 64, 30, "product_s16_q8_wide"),
+    ):
+        weight = np.full((depth, 20), -128)
+        rescale = Rescale(shift, 0, None, 1 << 20, 1 << 20)
+        model = gemm_model(5, weight, x_type, U8, rescale, bias=3)
+        assert Bench(model, 1).names == [name]
+        dtype = np.dtype(np.uint8 if x_type is U8 else np.int16)
+        low, high = x_type.bounds
+        for value in (low + 1, high, 1, 0):
+            check(model, [np.full((1, 5, depth), value, dtype)], 1)
+
+
 def test_channels_are_covered_in_order() -> None:
     for channels in range(1, 300):
         panels = tile.widths_of(channels)
@@ -213,7 +232,7 @@ def processor_models() -> list[IntegerModel]:
     """Every kernel of matrix products, and every width and height of tile."""
     models = []
     for out_type in OUTPUTS:
-        for rescale in (Rescale(48), WIDE):
+        for rescale in (Rescale(48), SPARE, WIDE):
             for channels in (70, 40, 5):
                 weight = random_weight(19, channels)
                 models += [gemm_model(10, weight, x, out_type, rescale) for x in (U8, S16)]
