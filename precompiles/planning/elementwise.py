@@ -134,8 +134,10 @@ def _(instruction: op.Clip, planner: Planner) -> None:
 @plan.register
 def _(instruction: op.Lookup, planner: Planner) -> None:
     table = planner.constant(instruction.table)
-    raw = RAW[table.itemsize]
-    kernel = tabled(lookup.lookup_row, RAW[planner.dtype(instruction.x).itemsize], raw, raw)
+    raw, index = RAW[table.itemsize], RAW[planner.dtype(instruction.x).itemsize]
+    is_bytes = raw is index is np.uint8
+    row = lookup.lookup_bytes_row if is_bytes else lookup.lookup_row
+    kernel = tabled(row, index, raw, raw)
     words = planner.place(table), table.nbytes
     _emit_unary(planner, kernel, instruction.x, instruction.output, *words)
 
