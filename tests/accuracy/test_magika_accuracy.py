@@ -19,7 +19,7 @@ from tools.compiler import compile_onnx
 from tools.compiler.report import quantize_samples, run_samples
 
 HALF, BLOCK, PADDING = 1024, 4096, 256
-SEEN, FILES = 100, 500
+SEEN, FILES = 250, 500
 
 
 @pytest.fixture(scope="module")
