@@ -149,12 +149,12 @@ def output_of(instruction: op.Conv, planner: Planner) -> Output:
     return Output(layout.place, layout.sample_bytes, layout.row_bytes, pixel)
 
 
-def form_of(instruction: op.Conv, kind: TensorType) -> tile.Rounding:
-    """Rounding of the epilogue; an s32 has the wide form alone."""
+def form_of(instruction: op.Conv, kind: TensorType, most: int = 1 << 31) -> tile.Rounding:
+    """Rounding of the epilogue of sums below ``most``; an s32 has the wide form alone."""
     shift, ends = instruction.shift, (instruction.zero_point, instruction.lo, instruction.hi)
     if kind.dtype.size == 4:
         return tile.Rounding(True, 0, shift, 1 << (shift - 1), *ends)
-    return tile.rounding_form(shift, *ends, kind.dtype is DType.S8)
+    return tile.rounding_form(shift, *ends, kind.dtype is DType.S8, most)
 
 
 def plan_dense(instruction: op.Conv, planner: Planner, layout: Image) -> None:
@@ -185,7 +185,8 @@ def plan_dense(instruction: op.Conv, planner: Planner, layout: Image) -> None:
         *(np.pad(bias, (0, missing)), np.pad(multiplier, (0, missing)), depth * size),
     )
     table[-1, 1] -= missing
-    form = form_of(instruction, out_kind)
+    most = tile.most_of(size, planner.constant(instruction.weight), bias)
+    form = form_of(instruction, out_kind, min(most, 1 << 31))
     planner.emit(
         PRODUCTS[size, stored, form.is_wide],
         *(windows.place, windows.sample_bytes, windows.row_step, windows.step),
@@ -301,7 +302,8 @@ def _emit_depthwise(
         kernel,
         *(windows.place, windows.sample_bytes, windows.row_step, windows.step),
         *(output.place, output.sample_bytes, output.row_step, output.step),
-        *(windows.rows, windows.columns, *form.words),
+        *(windows.rows, windows.columns, form.flip, form.shift),
+        *(form.rounding, form.zero_point, form.lo, form.hi),
         *(planner.place(offsets), len(offsets) // per_group),
         *(planner.place(table), len(table), planner.place(panels)),
     )
