@@ -155,11 +155,11 @@ def _collected(
     for piece in pieces:
         length = len(next(iter(piece.values())))
         values = {name: value[seen : seen + length] for name, value in samples.items()}
-        values.update((name, piece[name]) for name in wanted if name in piece)
+        values.update(_per_sample(graph, piece, wanted, length))
         evaluate_graph(graph, values)
         for name in values.keys() - samples.keys():
             streams[name].update(values[name])
-        for name in wanted if seen < kept else ():
+        for name in inner.keys() & values.keys() if seen < kept else ():
             inner[name].append(values[name][: kept - seen])
         for name, source in sources.items():
             parts[name].append(piece[source] if source in piece else values[source])
@@ -170,9 +170,20 @@ def _collected(
         name: np.asarray(np.concatenate(values), dtype=np.float64) for name, values in parts.items()
     }
     _require_finite(outputs)
-    shown = {name: np.concatenate(values) for name, values in inner.items()}
+    shown = {name: np.concatenate(values) for name, values in inner.items() if values}
     histograms = {name: stream.histogram for name, stream in streams.items() if stream.range}
     return Calibration(_statistics(graph, streams, method), histograms, outputs, shown, samples)
+
+
+def _per_sample(
+    graph: FloatGraph, piece: Mapping[str, Array], names: Sequence[str], length: int
+) -> dict[str, Array]:
+    """The tensors of a piece that have one entry per sample; a file may merge or move the batch."""
+    return {
+        name: piece[name]
+        for name in names
+        if name in piece and piece[name].shape == (length, *graph.shapes[name])
+    }
 
 
 def _require_finite(outputs: Mapping[str, Floats]) -> None:

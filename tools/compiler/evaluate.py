@@ -22,6 +22,7 @@ from tools.compiler.graph import (
     Mul,
     Normalize,
     Operation,
+    Pool,
     Reduce,
     Reshape,
     Shape,
@@ -127,6 +128,12 @@ def _(operation: Length, values: Values, shape: Shape) -> Array:
 
 
 @evaluate.register
+def _(operation: Embed, values: Values, shape: Shape) -> Array:
+    rows = np.clip(values[operation.x].astype(np.int64), 0, len(operation.table) - 1)
+    return np.asarray(operation.table[rows])
+
+
+@evaluate.register
 def _(operation: Divide, values: Values, shape: Shape) -> Array:
     divisor = values[operation.b].astype(np.float64)
     return np.asarray(values[operation.a] / np.where(divisor == 0, 1, divisor))
@@ -164,6 +171,18 @@ def _(operation: Slice, values: Values, shape: Shape) -> Array:
     cuts = zip(operation.starts, operation.steps, shape, strict=True)
     chosen = tuple(slice(start, start + step * (size - 1) + 1, step) for start, step, size in cuts)
     return values[operation.x][(slice(None), *chosen)]
+
+
+@evaluate.register
+def _(operation: Pool, values: Values, shape: Shape) -> Array | None:
+    """Means of whole rows or images; None for windows."""
+    x = values[operation.x]
+    whole = (1, *x.shape[2:])[-2:] == tuple(operation.kernel) and not any(operation.pads)
+    if operation.kind != "average" or not whole:
+        return None
+    axes = tuple(range(2, x.ndim))
+    mean = x.mean(axis=axes, keepdims=True, dtype=np.float64)
+    return _clamped(mean, operation.clamp).reshape(-1, *shape)
 
 
 @evaluate.register

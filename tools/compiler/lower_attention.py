@@ -291,7 +291,7 @@ def _limited(state: Lowering, name: str, bits: int) -> Operand:
     spare = ceil_log2(reach / x.scale) - bits
     if spare > 0:
         x = rescale(state, x, x.scale * (1 << spare))
-    limit = 1 << bits
+    limit = min(1 << bits, max(1, (reach / x.scale).__ceil__()))
     return clip(state, x, -limit, limit)
 
 

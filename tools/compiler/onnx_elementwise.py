@@ -270,6 +270,11 @@ def _negative(scope: Scope, node: OnnxNode) -> None:
 
 
 def _power(scope: Scope, node: OnnxNode) -> None:
+    base = scope.constant(node.inputs[0])
+    if base is not None and base.size == 1 and float(base.reshape(-1)[0]) > 0:
+        number = float(base.reshape(-1)[0])
+        _emit_function(scope, node, data(scope, node, 1), lambda x: np.power(number, x))
+        return
     exponent = required(scope, node, 1, "exponent")
     if exponent.size != 1:
         reject(node, f"has exponents of shape {exponent.shape}", "use one scalar exponent")

@@ -26,19 +26,26 @@ def _list(node: OnnxNode, key: str) -> Floats:
     return np.asarray(node.attributes.get(key, ()), dtype=np.float32).astype(np.float64)
 
 
-def _kernel(scope: Scope, node: OnnxNode, x: str, vectors: Floats) -> str:
-    """Kernel of x with each support vector (J, F): (J)."""
+def _sums(
+    scope: Scope, node: OnnxNode, x: str, vectors: Floats, weight: Floats, bias: Floats
+) -> str:
+    """Kernel of x with each support vector (J, F), times weights (J, N): (N)."""
     kind = node.attributes.get("kernel_type", b"LINEAR").decode()
+    if kind == "LINEAR":
+        return emit_dense(scope, node, x, vectors.T @ weight, bias, scope.fresh(node))
+    name = _kernel(scope, node, x, vectors, kind)
+    return emit_dense(scope, node, name, weight, bias, scope.fresh(node))
+
+
+def _kernel(scope: Scope, node: OnnxNode, x: str, vectors: Floats, kind: str) -> str:
+    """Kernel of x with each support vector (J, F): (J)."""
     gamma, offset, degree = (*_list(node, "kernel_params").tolist(), 0.0, 0.0, 0.0)[:3]
     if kind == "RBF":
         distances = Distances(origin=origin(node), output=scope.fresh(node), x=x, centres=vectors)
         name = scope.emit(distances, (len(vectors),))
         return _function(scope, node, name, lambda d: np.exp(-gamma * d))
-    factor, shift = (1.0, 0.0) if kind == "LINEAR" else (gamma, offset)
-    bias = np.full(len(vectors), shift)
-    name = emit_dense(scope, node, x, factor * vectors.T, bias, scope.fresh(node))
-    if kind == "LINEAR":
-        return name
+    bias = np.full(len(vectors), offset)
+    name = emit_dense(scope, node, x, gamma * vectors.T, bias, scope.fresh(node))
     if kind == "SIGMOID":
         return _function(scope, node, name, np.tanh)
     if kind != "POLY" or degree != int(degree) or not 1 <= degree <= _MAX_DEGREE:
@@ -76,11 +83,12 @@ def _regressor(scope: Scope, node: OnnxNode) -> None:
     coefficients, rho = _list(node, "coefficients"), _list(node, "rho")
     count = int(node.attributes.get("n_supports", 0))
     one_class = bool(node.attributes.get("one_class", 0))
+    weight = coefficients.reshape(-1, 1)
     if count:
         vectors = _features(scope, node, x, _list(node, "support_vectors"), count)
-        x = _kernel(scope, node, x, vectors)
-    weight = coefficients.reshape(-1, 1)
-    raw = emit_dense(scope, node, x, weight, rho[:1], scope.fresh(node))
+        raw = _sums(scope, node, x, vectors, weight, rho[:1])
+    else:
+        raw = emit_dense(scope, node, x, weight, rho[:1], scope.fresh(node))
     if not one_class:
         post_transform(scope, node, raw, node.outputs[0])
         return
@@ -105,10 +113,9 @@ def _classifier(scope: Scope, node: OnnxNode) -> None:
         emit_classifier(scope, node, raw, classes, positive=False)
         return
     vectors = _features(scope, node, x, _list(node, "support_vectors"), sum(counts))
-    kernel = _kernel(scope, node, x, vectors)
     weight = pair_weights(coefficients.reshape(classes - 1, -1), counts)
     rho = _list(node, "rho")
-    pairs = emit_dense(scope, node, kernel, weight, rho[: weight.shape[1]], scope.fresh(node))
+    pairs = _sums(scope, node, x, vectors, weight, rho[: weight.shape[1]])
     if _list(node, "prob_a").size:
         _probabilities(scope, node, pairs, classes)
     elif classes == 2:
