@@ -21,6 +21,7 @@ from tools.compiler.graph import (
     Function,
     Mul,
     Operation,
+    Pool,
     Reshape,
     Shape,
     Softmax,
@@ -148,7 +149,7 @@ def _reduces(name: str, x: str, made: Mapping[str, Operation]) -> bool:
         if current == x or found is None or current in seen:
             continue
         seen.add(current)
-        if isinstance(found, Dense) and found.weight.shape[1] == 1:
+        if isinstance(found, Pool) or (isinstance(found, Dense) and found.weight.shape[1] == 1):
             return True
         pending.extend(operands(found))
     return False
