@@ -90,15 +90,18 @@ class OnnxModel:
 
 
 def import_onnx(
-    source: str | os.PathLike[str] | bytes, shapes: Mapping[str, Shape] | None = None
+    source: str | os.PathLike[str] | bytes,
+    shapes: Mapping[str, Shape] | None = None,
+    seen: Mapping[str, Shape] | None = None,
 ) -> OnnxModel:
     """Read an ONNX file (path or bytes), check it and prune it.
 
     Args:
         source: the file.
-        shapes: whole shapes, batch included, for inputs with dynamic dimensions; the name "" is
-            the only input of a model that has one. A dimension that the file fixes must agree, but
-            for the batch.
+        shapes: whole shapes, batch included, for inputs with dynamic dimensions. A dimension that
+            the file fixes must agree, but for the batch.
+        seen: shapes of the samples, used where they fit and nothing else says more; the name ""
+            is the only input of a model that has one.
 
     Raises:
         CompileError: not ONNX, truncated, dynamic shapes, no usable output, or a node whose
@@ -110,7 +113,9 @@ def import_onnx(
     outputs, output_names = _outputs(graph)
     nodes = _prune(graph, outputs)
     _refuse_rejected(nodes)
-    _fix_shapes(graph, initializers, shapes or {})
+    declared = {item.name: item for item in graph.input if item.name not in initializers}
+    _fix_shapes(declared, shapes or {})
+    _use_shapes(declared, seen or {})
     inputs, batch = _inputs(graph, initializers, nodes, outputs)
     labels = _labels(graph, initializers)
     proto = _pruned_proto(model, nodes, inputs, outputs)
@@ -250,35 +255,49 @@ def _prune(graph: Any, outputs: tuple[str, ...]) -> list[Any]:
     return kept[::-1]
 
 
-def _fix_shapes(graph: Any, initializers: Mapping[str, Array], shapes: Mapping[str, Shape]) -> None:
+def _fix_shapes(declared: Mapping[str, Any], shapes: Mapping[str, Shape]) -> None:
     """Give dynamic dimensions of the inputs the sizes that the author names."""
-    inputs = {item.name: item for item in graph.input if item.name not in initializers}
     for name, shape in shapes.items():
-        item = inputs.get(name) if name else next(iter(inputs.values()))
-        if item is None or (not name and len(inputs) != 1):
+        if name not in declared:
             raise CompileError(
-                f"a shape is given for input {name!r}, the model's inputs are {sorted(inputs)}"
+                f"a shape is given for input {name!r}, the model's inputs are {sorted(declared)}"
             )
-        tensor = item.type.tensor_type
-        if not tensor.HasField("shape"):
-            tensor.shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in shape)
-        if len(tensor.shape.dim) != len(shape):
-            if not name:  # samples in a form of their own are looked at later
-                continue
+        dims = _dims(declared[name], shape)
+        if len(dims) != len(shape):
             raise CompileError(
-                f"input {item.name!r} has {len(tensor.shape.dim)} dimensions, the given shape"
-                f" {shape} has {len(shape)} (the first is the batch)"
+                f"input {name!r} has {len(dims)} dimensions, the given shape {shape} has"
+                f" {len(shape)} (the first is the batch)"
             )
-        for axis, (dim, size) in enumerate(zip(tensor.shape.dim, shape, strict=True)):
-            if axis == 0:
-                continue
-            if not dim.HasField("dim_value") or dim.dim_value < 1:
-                dim.dim_value = size
-            elif dim.dim_value != size and name:
+        for axis, (dim, size) in enumerate(zip(dims, shape, strict=True)):
+            if axis and dim.HasField("dim_value") and dim.dim_value not in (0, size):
                 raise CompileError(
-                    f"dimension {axis} of input {item.name!r} is {dim.dim_value} in the file, and"
+                    f"dimension {axis} of input {name!r} is {dim.dim_value} in the file, and"
                     f" {size} in the given shape"
                 )
+            if axis:
+                dim.dim_value = size
+
+
+def _use_shapes(declared: Mapping[str, Any], seen: Mapping[str, Shape]) -> None:
+    """Give dimensions that are still dynamic the sizes of the samples, where these fit."""
+    for name, shape in seen.items():
+        item = declared.get(name)
+        if not name and len(declared) == 1:
+            item = next(iter(declared.values()))
+        if item is None:
+            continue
+        dims = _dims(item, shape)
+        for dim, size in list(zip(dims, shape, strict=False))[1:]:
+            if len(dims) == len(shape) and (not dim.HasField("dim_value") or dim.dim_value < 1):
+                dim.dim_value = size
+
+
+def _dims(item: Any, shape: Shape) -> Any:
+    """Dimensions of an input; as many free ones as ``shape`` has when the file says nothing."""
+    tensor = item.type.tensor_type
+    if not tensor.HasField("shape"):
+        tensor.shape.dim.extend(onnx.TensorShapeProto.Dimension() for _ in shape)
+    return tensor.shape.dim
 
 
 def _inputs(

@@ -9,22 +9,18 @@ range, so the steps share weights, multipliers and tables.
 Semantics: the ONNX specification of LSTM-14/22, GRU-14/22, RNN-14/22.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import onnx
-import onnx.helper
-import onnx.numpy_helper
 
 from tools.compiler.graph import Array
 from tools.compiler.onnx_import import OnnxModel, OnnxNode, replace_nodes
 from tools.compiler.oracle import Oracle
+from tools.compiler.recurrent_cells import Cell, Unrolled, run_cell
 from tools.compiler.scope import PROBE_BATCH, reject
 
 RECURRENT = ("LSTM", "GRU", "RNN")
-_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 _ACTIVATIONS: dict[str, tuple[str, ...]] = {
     "Elu": ("alpha",),
@@ -39,54 +35,7 @@ _ACTIVATIONS: dict[str, tuple[str, ...]] = {
 """Activations that are ONNX operators, with the attributes that they take from the lists."""
 _MAX_STEPS = 512
 _OLDEST_OPSET = 11
-_AXES_ARE_INPUTS = 13
 _MAX_JOINED = 64
-
-
-@dataclass(slots=True)
-class _Unrolled:
-    """Nodes, constants and ties that replace recurrent nodes."""
-
-    opset: int
-    nodes: list[Any] = field(default_factory=list)
-    constants: dict[str, Array] = field(default_factory=dict)
-    ties: dict[str, list[str]] = field(default_factory=dict)
-
-    def constant(self, name: str, value: Array) -> str:
-        self.constants[name] = np.asarray(value)
-        return name
-
-    def add(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        node = onnx.helper.make_node(operator, inputs, [output], name=output, **attributes)
-        self.nodes.append(node)
-        return output
-
-    def unsqueeze(self, x: str, axes: list[int], output: str) -> str:
-        if self.opset < _AXES_ARE_INPUTS:
-            return self.add("Unsqueeze", [x], output, axes=axes)
-        label = "recurrent/axes" + "".join(map(str, axes))
-        return self.add("Unsqueeze", [x, self.constant(label, np.array(axes, np.int64))], output)
-
-    def tied(self, group: str, name: str) -> str:
-        self.ties.setdefault(group, []).append(name)
-        return name
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Cell:
-    """One direction of one node: weights transposed for ``x @ w``, bias of the input side."""
-
-    operator: str
-    prefix: str
-    hidden: int
-    input_weight: Array
-    state_weight: Array
-    input_bias: Array
-    state_bias: Array
-    activations: tuple[tuple[str, Mapping[str, float]], ...]
-    clip: float | None
-    after_reset: bool
-    backward: bool
 
 
 def expand_recurrent(model: OnnxModel, samples: Mapping[str, Array]) -> OnnxModel:
@@ -117,7 +66,7 @@ def expand_recurrent(model: OnnxModel, samples: Mapping[str, Array]) -> OnnxMode
             f"is of opset {model.opset}, older than {_OLDEST_OPSET}",
             "convert the file by onnx.version_converter",
         )
-    made = _Unrolled(model.opset)
+    made = Unrolled(model.opset)
     replaced = {
         node.outputs: _expand(node, values, computed, made, size)
         for node in model.nodes
@@ -140,7 +89,7 @@ def _expand(
     node: OnnxNode,
     values: Mapping[str, Array],
     computed: frozenset[str],
-    made: _Unrolled,
+    made: Unrolled,
     batch: int,
 ) -> list[Any]:
     inputs = [*node.inputs, *[""] * 8][:8]
@@ -166,7 +115,7 @@ def _expand(
             _initial(node, name, index, layout, values, computed, made, f"{cell.prefix}/{key}")
             for name, key in ((inputs[5], "h0"), (inputs[6], "c0"))
         )
-        hidden, carried = _run(cell, inputs[0], axis, steps, initial, made)
+        hidden, carried = run_cell(cell, inputs[0], axis, steps, initial, made)
         states.append(hidden)
         lasts.append((hidden[0] if cell.backward else hidden[-1], carried))
     _outputs(node, states, lasts, layout, made)
@@ -196,7 +145,7 @@ def _refuse_variants(
 
 def _cells(
     node: OnnxNode, inputs: list[str], values: Mapping[str, Array], computed: frozenset[str]
-) -> list[_Cell]:
+) -> list[Cell]:
     for index in (1, 2, 3):
         if inputs[index] in computed:
             reject(node, f"weights ({inputs[index]!r}) depend on the input", "freeze the weights")
@@ -210,7 +159,7 @@ def _cells(
     for index in range(count):
         per = len(_DEFAULTS[node.operator])
         cells.append(
-            _Cell(
+            Cell(
                 operator=node.operator,
                 prefix=f"{node.outputs[0] or node.outputs[1] or node.name}/{index}",
                 hidden=hidden,
@@ -253,7 +202,7 @@ def _initial(
     layout: int,
     values: Mapping[str, Array],
     computed: frozenset[str],
-    made: _Unrolled,
+    made: Unrolled,
     label: str,
 ) -> str:
     """Name of an initial state (N, H), or "" for zeros."""
@@ -271,166 +220,12 @@ def _initial(
     return made.constant(label, value[:1])
 
 
-def _run(
-    cell: _Cell,
-    x: str,
-    axis: int,
-    steps: int,
-    initial: tuple[str, ...],
-    made: _Unrolled,
-) -> tuple[list[str], str]:
-    """All hidden states in time order, and the last cell state."""
-    prefix = cell.prefix
-    weight = made.constant(f"{prefix}/w", cell.input_weight)
-    made.constant(f"{prefix}/r", cell.state_weight)
-    state_bias = cell.state_bias.copy()
-    if cell.operator == "GRU" and cell.after_reset:  # this part is inside the reset gate
-        state_bias[-cell.hidden :] = 0
-    bias = made.constant(f"{prefix}/b", cell.input_bias + state_bias)
-    product = made.add("MatMul", [x, weight], f"{prefix}/xw")
-    projected = made.add("Add", [product, bias], f"{prefix}/xwb")
-    hidden, carried = initial
-    found: dict[int, str] = {}
-    step_of: Callable[..., tuple[str, str]] = {"LSTM": _lstm, "GRU": _gru, "RNN": _rnn}[
-        cell.operator
-    ]
-    order = range(steps - 1, -1, -1) if cell.backward else range(steps)
-    for step in order:
-        where = made.constant(f"recurrent/step{step}", np.array(step, np.int64))
-        part = made.add("Gather", [projected, where], f"{prefix}/{step}/x", axis=axis)
-        hidden, carried = step_of(cell, made, f"{prefix}/{step}", part, hidden, carried)
-        found[step] = hidden
-    return [found[step] for step in range(steps)], carried
-
-
-def _sum(cell: _Cell, made: _Unrolled, name: str, part: str, state: str, key: str) -> str:
-    """Input part plus ``state @ R``, clipped when the node says so; tied over the steps."""
-    total = part
-    if state:
-        product = made.add("MatMul", [state, f"{cell.prefix}/{key}"], f"{name}/{key}h")
-        made.tied(f"{cell.prefix}/{key}h", product)
-        total = made.add("Add", [part, product], f"{name}/{key}s")
-    return _clipped(cell, made, name, total, key)
-
-
-def _clipped(cell: _Cell, made: _Unrolled, name: str, total: str, key: str) -> str:
-    if cell.clip is not None:
-        low = made.constant(f"{cell.prefix}/low", np.array(-cell.clip, cell.input_weight.dtype))
-        high = made.constant(f"{cell.prefix}/high", np.array(cell.clip, cell.input_weight.dtype))
-        total = made.add("Clip", [total, low, high], f"{name}/{key}c")
-    return made.tied(f"{cell.prefix}/{key}s", total)
-
-
-def _gate(
-    cell: _Cell, made: _Unrolled, name: str, total: str, part: tuple[int, int], activation: int
-) -> str:
-    """Activation of the columns ``part`` (start, stop, in units of the hidden size)."""
-    operator, attributes = cell.activations[activation]
-    key = f"{part[0]}{part[1]}"
-    source = total
-    if part != (0, _GATES[cell.operator]):
-        source = _columns(cell, made, f"{name}/g{key}", total, part)
-    output = made.add(operator, [source], f"{name}/a{key}", **attributes)
-    return made.tied(f"{cell.prefix}/a{key}", output)
-
-
-def _columns(cell: _Cell, made: _Unrolled, name: str, x: str, part: tuple[int, int]) -> str:
-    ends = [made.constant(f"recurrent/at{item * cell.hidden}", _at(item, cell)) for item in part]
-    last = made.constant("recurrent/last", np.array([-1], np.int64))
-    return made.add("Slice", [x, *ends, last], name)
-
-
-def _at(item: int, cell: _Cell) -> Array:
-    return np.array([item * cell.hidden], np.int64)
-
-
-def _lstm(
-    cell: _Cell, made: _Unrolled, name: str, part: str, hidden: str, carried: str
-) -> tuple[str, str]:
-    total = _sum(cell, made, name, part, hidden, "r")
-    gates = _gate(cell, made, name, total, (0, 3), 0)
-    candidate = _gate(cell, made, name, total, (3, 4), 1)
-    enter = _columns(cell, made, f"{name}/i", gates, (0, 1))
-    state = made.add("Mul", [enter, candidate], f"{name}/ig")
-    made.tied(f"{cell.prefix}/ig", state)
-    if carried:
-        forget = _columns(cell, made, f"{name}/f", gates, (2, 3))
-        kept = made.tied(f"{cell.prefix}/fc", made.add("Mul", [forget, carried], f"{name}/fc"))
-        state = made.add("Add", [kept, state], f"{name}/c")
-    made.tied(f"{cell.prefix}/c", state)
-    operator, attributes = cell.activations[2]
-    shown = made.add(operator, [state], f"{name}/hc", **attributes)
-    made.tied(f"{cell.prefix}/hc", shown)
-    leave = _columns(cell, made, f"{name}/o", gates, (1, 2))
-    output = made.add("Mul", [leave, shown], f"{name}/h")
-    return made.tied(f"{cell.prefix}/h", output), state
-
-
-def _gru(
-    cell: _Cell, made: _Unrolled, name: str, part: str, hidden: str, carried: str
-) -> tuple[str, str]:
-    size = cell.hidden
-    gated = _columns(cell, made, f"{name}/xg", part, (0, 2))
-    own = _columns(cell, made, f"{name}/xc", part, (2, 3))
-    weight = cell.state_weight
-    made.constant(f"{cell.prefix}/rg", weight[:, : 2 * size])
-    made.constant(f"{cell.prefix}/rc", weight[:, 2 * size :])
-    total = _sum(cell, made, name, gated, hidden, "rg")
-    gates = _gate(cell, made, name, total, (0, 2), 0)
-    update = _columns(cell, made, f"{name}/z", gates, (0, 1))
-    if cell.after_reset:
-        total = _reset_after(cell, made, name, own, hidden, gates)
-    else:
-        state = ""
-        if hidden:
-            reset = _columns(cell, made, f"{name}/q", gates, (1, 2))
-            state = made.add("Mul", [reset, hidden], f"{name}/qh")
-            made.tied(f"{cell.prefix}/qh", state)
-        total = _sum(cell, made, name, own, state, "rc")
-    operator, attributes = cell.activations[1]
-    candidate = made.add(operator, [total], f"{name}/n", **attributes)
-    made.tied(f"{cell.prefix}/n", candidate)
-    if hidden:  # (1 - z) n + z h = n + z (h - n)
-        change = made.add("Sub", [hidden, candidate], f"{name}/d")
-        made.tied(f"{cell.prefix}/d", change)
-        moved = made.add("Mul", [update, change], f"{name}/zd")
-        made.tied(f"{cell.prefix}/zd", moved)
-    else:  # n - z n
-        moved = made.add("Mul", [update, candidate], f"{name}/zn")
-        moved = made.add("Neg", [moved], f"{name}/zd")
-    output = made.add("Add", [candidate, moved], f"{name}/h")
-    return made.tied(f"{cell.prefix}/h", output), carried
-
-
-def _reset_after(cell: _Cell, made: _Unrolled, name: str, own: str, hidden: str, gates: str) -> str:
-    """``x + r * (h @ R + b)``: the reset gate acts after the product."""
-    bias = made.constant(f"{cell.prefix}/rb", cell.state_bias[-cell.hidden :].reshape(1, -1))
-    reset = _columns(cell, made, f"{name}/q", gates, (1, 2))
-    inner = bias
-    if hidden:
-        product = made.add("MatMul", [hidden, f"{cell.prefix}/rc"], f"{name}/rch")
-        inner = made.add("Add", [product, bias], f"{name}/rcb")
-        made.tied(f"{cell.prefix}/rcb", inner)
-    scaled = made.add("Mul", [reset, inner], f"{name}/qr")
-    made.tied(f"{cell.prefix}/qr", scaled)
-    total = made.add("Add", [own, scaled], f"{name}/rct")
-    return _clipped(cell, made, name, total, "rc")
-
-
-def _rnn(
-    cell: _Cell, made: _Unrolled, name: str, part: str, hidden: str, carried: str
-) -> tuple[str, str]:
-    total = _sum(cell, made, name, part, hidden, "r")
-    output = _gate(cell, made, name, total, (0, 1), 0)
-    return made.tied(f"{cell.prefix}/h", output), carried
-
-
 def _outputs(
     node: OnnxNode,
     states: list[list[str]],
     lasts: list[tuple[str, str]],
     layout: int,
-    made: _Unrolled,
+    made: Unrolled,
 ) -> None:
     """Y (T, D, N, H), Y_h and Y_c (D, N, H); batch first when ``layout`` is 1."""
     y, last_hidden, last_carried = (*node.outputs, "", "", "")[:3]
@@ -454,7 +249,7 @@ def _outputs(
             _joined(made, parts, axis, f"{output}/all", output)
 
 
-def _joined(made: _Unrolled, parts: list[str], axis: int, label: str, output: str = "") -> str:
+def _joined(made: Unrolled, parts: list[str], axis: int, label: str, output: str = "") -> str:
     """Concat in stages of what one instruction takes."""
     stage = 0
     while len(parts) > _MAX_JOINED:

@@ -95,7 +95,7 @@ def compile_onnx(
     options = Options(precision, calibration)
     steps = Steps(progress)
     steps.at("import", 0)
-    model = import_onnx(source, shapes or sample_shapes(samples))
+    model = import_onnx(source, shapes, sample_shapes(samples))
     checked = check_samples(model.inputs, samples)
     steps.at("simplify", 1)
     model = prepare(model, checked)
