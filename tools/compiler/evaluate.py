@@ -33,7 +33,7 @@ from tools.compiler.graph import (
     TreeTable,
     operands,
 )
-from tools.compiler.graph_attention import Divide, LayerNorm, Length
+from tools.compiler.graph_attention import Divide, Embed, LayerNorm, Length
 from tools.compiler.graph_choices import (
     Compare,
     Constant,
