@@ -75,7 +75,8 @@ def check(case: Case, batch: int = 2, seed: int = 0) -> None:
 def test_convolutions_of_every_form(case: Case, x_type: DType, out_type: DType) -> None:
     case = typed(case, x_type, out_type)
     check(case)
-    check(replace(case, shift=26, least_multiplier=1 << 10))  # the wide rounding
+    check(replace(case, shift=26, least_multiplier=1 << 10))  # sums with bits to spare
+    check(replace(case, shift=9, least_multiplier=1))  # the wide rounding
     low, high = out_type.bounds
     check(replace(case, ends=(low // 2 + 3, high // 2), zero_point=max(-9, low)), batch=1)
 
@@ -248,7 +249,7 @@ print(digest_of(processor_cases()))
 def processor_cases() -> list[Case]:
     """Every kernel of convolutions."""
     cases = [typed(case, *form) for form in FORMS for case in (DENSE[0], DENSE[3], DEPTHWISE[2])]
-    cases += [replace(case, shift=26, least_multiplier=1 << 10) for case in cases]
+    cases += [replace(case, shift=shift, least_multiplier=1) for case in cases for shift in (9, 26)]
     return cases + [case for case in (*DENSE, *DEPTHWISE) if case.x_type is DType.U8]
 
 
