@@ -81,7 +81,7 @@ def compile_onnx(
             integer ranges, and the report is measured on them.
         precision: ``int8`` (u8 activations, s8 weights per channel), ``int16`` (s16 activations),
             ``wide`` (s32 and s64 fixed point), or ``auto``: 8 bits, and 16 in as few tensors as
-            it takes to give the same label as onnxruntime on 99.9 % of the samples (numbers: 1 %
+            it takes to give the same label as onnxruntime on 99.9 % of the samples (numbers: 0.25 %
             of their spread), or wide where that costs little more, or nothing else is enough.
         calibration: how the range of an 8-bit tensor is chosen: ``minmax``, ``percentile`` or
             ``mse`` (``calibrate``).
