@@ -36,6 +36,28 @@ def test_random_programs_stay_inside_their_bounds() -> None:
         check(random_program(seed, 8))
 
 
+def test_an_image_that_lives_long_is_counted_with_its_border() -> None:
+    """Its border lies around it as long as anybody reads it, not just in the convolution."""
+    x, y, wide = (TensorType(U8, shape) for shape in ((1, 1, 64), (81, 81, 1), (60, 81, 81, 1)))
+    constants = constant(S8, (1, 1, 64, 1), [1] * 64), nodes(S32, [0]), nodes(S32, [1 << 30])
+    geometry = (1, 1), (40, 40, 40, 40), (1, 1), 1, 0
+    ports = MODELS["gemm_u8"].inputs[0], MODELS["gemm_u8"].outputs[0]
+    model = IntegerModel(
+        inputs=(replace(ports[0], value=3),),
+        outputs=tuple(replace(ports[1], name=f"y{value}", value=value) for value in (5, 6)),
+        constants=constants,
+        tensors=(x, y, wide, x),
+        instructions=(
+            op.Conv(3, 0, 1, 2, *geometry, 40, 0, 0, 255, 4),
+            op.Expand(4, 5),
+            op.MaxPool(3, (1, 1), (1, 1), (0, 0, 0, 0), 6),
+        ),
+    )
+    validate_model(model)
+    assert scratch_bytes(model) >= 81 * 81 * 64 + wide.nbytes
+    check(model)
+
+
 def test_one_matrix_with_many_biases_is_counted_each_time() -> None:
     """One column, kept as sixteen by each of 1,100 instructions: 268 MiB from 16 KiB."""
     depth, count = 16_000, 1100

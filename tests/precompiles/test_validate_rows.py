@@ -17,6 +17,7 @@ from tests.precompiles.rule_models import (
     expand,
     gather,
     matmul,
+    nodes,
     norm,
     select,
     softmax,
@@ -156,3 +157,18 @@ def test_intervals_chain() -> None:
     assert interval(with_clip(norm(row=1, shift=62), -9, 9)) == (0, 0)
     low, high = interval(with_clip(norm(row=4, shift=40), -9, 9))
     assert -low == high == 1 << 8
+
+
+def test_intervals_of_choices_and_products() -> None:
+    """Both ends are reached: tighter would be wrong."""
+    kinds = TensorType(U8, (2,)), TensorType(S16, (2,))
+    assert interval(single(op.Compare(0, 1, 0, 2), kinds, kinds[0])) == (0, 1)
+    assert interval(single(op.ArgMax(0, 1), [TensorType(U8, (9,))], TensorType(S32, ()))) == (0, 8)
+    fixed = nodes(S16, [-5, 9])
+    minimum = single(op.Minimum(1, 0, 2), kinds[1:], kinds[1], [fixed])
+    maximum = single(op.Maximum(1, 0, 2), kinds[1:], kinds[1], [fixed])
+    choice = single(op.Select(1, 2, 0, 3), [kinds[0], kinds[1]], kinds[1], [fixed])
+    assert interval(with_clip(minimum, 0, 7)) == (-5, 7)
+    assert interval(with_clip(maximum, 0, 7)) == (0, 9)
+    assert interval(choice) == (-32768, 32767)
+    assert interval(matmul(*BYTES, shift=1, multiplier=2)) == (-255 * 128 * 3, 255 * 127 * 3)
