@@ -1,6 +1,7 @@
 """Importers of products of computed tensors, normalisation layers and embeddings."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -235,16 +236,47 @@ def _cast(scope: Scope, node: OnnxNode) -> None:
     emit_not(scope, node, emit_not(scope, node, x, scope.fresh(node)), output)
 
 
+def _split(scope: Scope, node: OnnxNode) -> None:
+    """Empty parts, as rotary embeddings of whole heads have them, are left out."""
+    filled = tuple(name for name in node.outputs if scope.probe(name).size)
+    for name in set(node.outputs) - set(filled):
+        scope.assume(name, scope.probe(name))
+    if len(filled) == 1:
+        scope.alias(filled[0], data(scope, node))
+    else:
+        onnx_shape.IMPORTERS["Split"](scope, replace(node, outputs=filled))
+
+
+def _slice(scope: Scope, node: OnnxNode) -> None:
+    value = scope.probe(node.outputs[0])
+    if value.size:
+        onnx_shape.IMPORTERS["Slice"](scope, node)
+    else:
+        scope.assume(node.outputs[0], value)
+
+
+def _concat(scope: Scope, node: OnnxNode) -> None:
+    values = [scope.constant(name) for name in node.inputs]
+    filled = [
+        name for name, value in zip(node.inputs, values, strict=True) if value is None or value.size
+    ]
+    onnx_shape.IMPORTERS["Concat"](scope, replace(node, inputs=tuple(filled)))
+
+
 IMPORTERS: dict[str, Importer] = {
     **dict.fromkeys(_NORMS, _norm),
     **dict.fromkeys(("IsInf", "IsNaN"), _is_nan),
     "Cast": _cast,
+    "CastLike": _cast,
+    "Concat": _concat,
     "Div": _div,
     "Gather": _gather,
     "GatherND": _gather_nd,
     "MatMul": _matmul,
     "ReduceL2": _length,
+    "Slice": _slice,
     "Softmax": _softmax,
+    "Split": _split,
     "Where": _where,
 }
 """Registered after the families that they extend."""

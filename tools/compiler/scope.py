@@ -236,6 +236,11 @@ def sample_axis(node: OnnxNode, axis: int, rank: int) -> int:
     return normal - 1
 
 
+def _read(node: OnnxNode) -> tuple[str, ...]:
+    """Inputs whose values a node reads; of some it only takes the type."""
+    return node.inputs[:1] if node.operator == "CastLike" else node.inputs
+
+
 def open_scope(model: OnnxModel, opset: int, samples: Mapping[str, Array]) -> Scope:
     """Probe the model with a few samples and sort its tensors into constants and data."""
     dependent = {item.name for item in model.inputs}
@@ -244,7 +249,7 @@ def open_scope(model: OnnxModel, opset: int, samples: Mapping[str, Array]) -> Sc
     for node in model.nodes:
         names.extend(name for name in node.outputs if name)
         is_data = (
-            bool(dependent.intersection(node.inputs)) and node.operator not in _SHAPE_OPERATORS
+            bool(dependent.intersection(_read(node))) and node.operator not in _SHAPE_OPERATORS
         )
         if is_data:
             dependent.update(name for name in node.outputs if name)
