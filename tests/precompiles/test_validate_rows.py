@@ -170,5 +170,6 @@ def test_intervals_of_choices_and_products() -> None:
     choice = single(op.Select(1, 2, 0, 3), [kinds[0], kinds[1]], kinds[1], [fixed])
     assert interval(with_clip(minimum, 0, 7)) == (-5, 7)
     assert interval(with_clip(maximum, 0, 7)) == (0, 9)
-    assert interval(choice) == (-32768, 32767)
+    other = single(op.Select(1, 0, 2, 3), [kinds[0], kinds[1]], kinds[1], [fixed])
+    assert interval(choice) == interval(other) == (-32768, 32767)
     assert interval(matmul(*BYTES, shift=1, multiplier=2)) == (-255 * 128 * 3, 255 * 127 * 3)
