@@ -8,7 +8,7 @@ Heights are chosen by the registers of the CPU; every choice gives the same inte
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
@@ -37,21 +37,7 @@ from precompiles.kernels.llvm_lanes import (
     store_first,
     vector,
 )
-
-
-@dataclass(frozen=True)
-class Walk:
-    """Where a tile stands: first bytes of a window and its output, column, row."""
-
-    x: Any
-    out: Any
-    column: Any
-    row: Any
-
-    @property
-    def values(self) -> list[Any]:
-        """In the order of the fields."""
-        return [self.x, self.out, self.column, self.row]
+from precompiles.kernels.llvm_places import Places, Walk
 
 
 @dataclass
@@ -70,6 +56,7 @@ class Sweep:
 
     def __post_init__(self) -> None:
         self.given = [load(self.b, self.b.gep(self.args, [I64(8 * i)]), I64) for i in range(25)]
+        self.places = Places(self.b, self.given)
         self.lanes = lanes_of(self.features)
         registers = 32 if self.lanes == 16 or "+neon" in self.features else 16
         high = 4 if registers == 32 else 3
@@ -132,99 +119,18 @@ class Sweep:
         count = b.sdiv(b.add(windows, I64(height - 1)), I64(height))
         first = Walk(x, out, I64(0), I64(0))
         if height > 1:
-            end = self.walked(x, out, b.sub(windows, I64(height)))
+            end = self.places.at(x, out, b.sub(windows, I64(height)))
             is_ragged = b.icmp_signed("!=", b.srem(windows, I64(height)), I64(0))
             ragged = b.select(is_ragged, b.sub(count, I64(1)), I64(-1))
         with counted(b, count, first.values) as loop:
             at = Walk(*loop.carried)
             if height > 1:
                 is_end = b.icmp_signed("==", loop.index, ragged)
-                at = self.chosen(is_end, end, at)
-            at = self.wrapped(at)
-            rows, outs, at = self.taken(at, height)
+                at = self.places.chosen(is_end, end, at)
+            at = self.places.wrapped(at)
+            rows, outs, at = self.places.taken(at, height)
             loop.passed = at.values
             self.write_tile(rows, outs)
-
-    def walked(self, x: Any, out: Any, window: Any) -> Walk:
-        """The place of a window by its number."""
-        b, given = self.b, self.given
-        columns, rows = given[tile.COLUMNS], given[tile.ROWS]
-        line = b.sdiv(window, columns)
-        sample = b.sdiv(line, rows)
-        column, row = b.sub(window, b.mul(line, columns)), b.sub(line, b.mul(sample, rows))
-        steps = [
-            [b.mul(count, given[step + i]) for i, count in ((1, sample), (2, row), (3, column))]
-            for step in (tile.X, tile.OUT)
-        ]
-        x, out = (
-            b.gep(start, [b.add(b.add(*step[:2]), step[2])])
-            for start, step in zip((x, out), steps, strict=True)
-        )
-        return Walk(x, out, column, row)
-
-    def chosen(self, is_first: Any, first: Walk, second: Walk) -> Walk:
-        """One of two places."""
-        x, out, column, row = (
-            self.b.select(is_first, *pair) for pair in zip(first.values, second.values, strict=True)
-        )
-        return Walk(x, out, column, row)
-
-    def wrapped(self, at: Walk) -> Walk:
-        """The same place, from behind the end of a row to the start of the next."""
-        b, given = self.b, self.given
-        columns, rows = given[tile.COLUMNS], given[tile.ROWS]
-        row_ends = b.icmp_signed("==", at.column, columns)
-        row = b.select(row_ends, b.add(at.row, I64(1)), at.row)
-        sample_ends = b.icmp_signed("==", row, rows)
-        places = []
-        for start, step in ((at.x, tile.X), (at.out, tile.OUT)):
-            back = b.sub(given[step + 2], b.mul(columns, given[step + 3]))
-            by = b.select(row_ends, back, I64(0))
-            back = b.sub(given[step + 1], b.mul(rows, given[step + 2]))
-            places.append(b.gep(start, [b.add(by, b.select(sample_ends, back, I64(0)))]))
-        column = b.select(row_ends, I64(0), at.column)
-        return Walk(places[0], places[1], column, b.select(sample_ends, I64(0), row))
-
-    def next(self, at: Walk, count: int) -> Walk:
-        """``count`` windows further in one row."""
-        b = self.b
-        steps = (self.given[tile.X_STEP], self.given[tile.OUT_STEP])
-        x, out = (
-            b.gep(start, [b.mul(step, I64(count))])
-            for start, step in zip((at.x, at.out), steps, strict=True)
-        )
-        return replace(at, x=x, out=out, column=b.add(at.column, I64(count)))
-
-    def taken(self, at: Walk, height: int) -> tuple[list[Any], list[Any], Walk]:
-        """Places of the next ``height`` windows and outputs, and where the walk stands then."""
-        b = self.b
-        if height == 1:
-            return [at.x], [at.out], self.next(at, 1)
-        ends: list[tuple[Any, list[Any]]] = []
-        after = self.next(at, height)
-        is_straight = b.icmp_signed("<=", after.column, self.given[tile.COLUMNS])
-        with b.if_else(is_straight) as (straight, bent):
-            with straight:
-                walks = [self.next(at, index) for index in range(height)]
-                last = self.next(walks[-1], 1)
-                ends.append((b.block, self.merged(walks, last)))
-            with bent:
-                walks = [at]
-                for _ in range(height - 1):
-                    walks.append(self.wrapped(self.next(walks[-1], 1)))
-                last = self.next(walks[-1], 1)
-                ends.append((b.block, self.merged(walks, last)))
-        merged = []
-        for pair in zip(ends[0][1], ends[1][1], strict=True):
-            phi = b.phi(pair[0].type)
-            for (block, _), value in zip(ends, pair, strict=True):
-                phi.add_incoming(value, block)
-            merged.append(phi)
-        return merged[:height], merged[height : 2 * height], Walk(*merged[2 * height :])
-
-    def merged(self, walks: list[Walk], last: Walk) -> list[Any]:
-        """What two ways of walking must agree on."""
-        return [walk.x for walk in walks] + [walk.out for walk in walks] + last.values
 
     @property
     def sums(self) -> Any:
