@@ -87,7 +87,7 @@ COPIED_RUN = 160
 REPEATED_BYTE = 32
 """One byte of an image whose channels are repeated."""
 
-TREE_VISITS = ((256 << 10, 128), (8 << 20, 512))
+TREE_VISITS = ((512 << 10, 64), (8 << 20, 256))
 TREE_VISIT_LARGE = 2048
 """One decision of a tree, by bytes of its nodes in memory: (at most, price), else the other."""
 

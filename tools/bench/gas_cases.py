@@ -278,6 +278,8 @@ def _trees() -> Iterator[Case]:
         yield "TreeEnsemble", programs.trees, 64, (x, 16, 12, 256)
         yield "TreeEnsemble", programs.trees, 64, (x, 4, 16, 256)
         yield "TreeEnsemble", programs.trees, 16, (x, 2, 19, 1024)
+        yield "TreeEnsemble", programs.trees, 1024, (x, 4, 17, 64)
+        yield "TreeEnsemble", programs.trees, 1024, (x, 8, 13, 64)
         yield "TreeEnsemble", programs.trees, 64, (x, 200, 24, 32, 1, True)
         yield "TreeEnsemble", programs.trees, 64, (x, 20, 5, 32, 64)
 
