@@ -7,7 +7,7 @@ import onnx.numpy_helper
 
 from tools.compiler.graph import Array, Floats, TreeTable
 from tools.compiler.onnx_import import OnnxNode
-from tools.compiler.onnx_ml import emit_trees, post_transform
+from tools.compiler.onnx_ml import emit_trees, transform_sums
 from tools.compiler.scope import Importer, Scope, reject
 
 _MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")
@@ -86,7 +86,7 @@ def _ensemble(scope: Scope, node: OnnxNode) -> None:
     named = _TRANSFORMS[int(node.attributes.get("post_transform", 0))]
     attributes = {**node.attributes, "post_transform": named}
     shown = OnnxNode(node.name, node.operator, node.inputs, node.outputs, attributes)
-    post_transform(scope, shown, raw, node.outputs[0])
+    transform_sums(scope, shown, raw)
 
 
 IMPORTERS: dict[str, Importer] = {"ai.onnx.ml.TreeEnsemble": _ensemble}

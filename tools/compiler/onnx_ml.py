@@ -216,6 +216,22 @@ def _tree_regressor(scope: Scope, node: OnnxNode) -> None:
     factor = 1.0 if aggregate == "SUM" else 1.0 / len(table.roots)
     table = replace(table, leaf=table.leaf * factor, base=base if base.size else np.zeros(targets))
     raw = emit_trees(scope, node, table)
+    transform_sums(scope, node, raw)
+
+
+def transform_sums(scope: Scope, node: OnnxNode, raw: str) -> None:
+    """``post_transform`` of a regressor.
+
+    Raises:
+        CompileError: a transform of one target, which the specification has and onnxruntime not.
+    """
+    name = node.attributes.get("post_transform", b"NONE")
+    if name != b"NONE" and scope.shapes[raw] == (1,):
+        reject(
+            node,
+            f"has post_transform {name.decode()} for one target, which onnxruntime leaves out",
+            "export without it, and add a Sigmoid node where it is meant",
+        )
     post_transform(scope, node, raw, node.outputs[0])
 
 
