@@ -14,6 +14,7 @@ $(VENV)/.setup: requirements/base.txt pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --require-hashes -r requirements/base.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	$(VENV)/bin/python -m precompiles.precompile
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.setup requirements/dev.txt
