@@ -86,7 +86,7 @@ def image_net(make_onnx: Callable[..., bytes]) -> tuple[bytes, np.ndarray]:
 
     def filters(depth: int) -> np.ndarray:
         codes = rng.integers(-100, 101, (6, depth, 3, 3))
-        codes[:, 0, 0, 0] = 127
+        codes[:, -1, 0, 0] = 127
         return codes / 512
 
     nodes = [
@@ -94,9 +94,9 @@ def image_net(make_onnx: Callable[..., bytes]) -> tuple[bytes, np.ndarray]:
         make_node("Relu", ["a"], ["b"]),
         make_node("Conv", ["b", "w1"], ["c"], kernel_shape=[3, 3], pads=[1] * 4, name="second"),
         make_node("Add", ["c", "b"], ["e"], name="skip"),
-        make_node("Sigmoid", ["e"], ["s"], name="gate"),
-        make_node("Mul", ["s", "b"], ["m"], name="gated"),
-        make_node("GlobalAveragePool", ["m"], ["f"], name="pool"),
+        make_node("Conv", ["e", "w3"], ["m"], kernel_shape=[3, 3], name="third"),
+        make_node("Relu", ["m"], ["r"]),
+        make_node("GlobalMaxPool", ["r"], ["f"], name="pool"),
         make_node("Flatten", ["f"], ["g"]),
         make_node("Gemm", ["g", "w2"], ["y"], name="head"),
     ]
@@ -105,9 +105,10 @@ def image_net(make_onnx: Callable[..., bytes]) -> tuple[bytes, np.ndarray]:
     constants = {
         "w0": filters(2).astype(np.float32),
         "w1": (filters(6) * gain / 2).astype(np.float32),
+        "w3": (filters(6) * (np.arange(6) > 0).reshape(1, 6, 1, 1)).astype(np.float32),
         "w2": np.array([[0.0], [1], [-1], [1], [-1], [0.5]], dtype=np.float32),
     }
-    x = rng.normal(size=(200, 2, 10, 10)).astype(np.float32)
+    x = (rng.integers(0, 256, (200, 2, 10, 10)) / 255).astype(np.float32)
     return make_onnx(nodes, {"x": [2, 10, 10]}, constants), x
 
 
