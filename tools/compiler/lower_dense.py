@@ -39,6 +39,12 @@ _WEIGHT_BITS = 30
 _LEAST_REACH = 511
 _FEW = 16
 _GOOD_BITS = 34
+_MANY_PRODUCTS = 1 << 13
+"""A layer of so many weights reads features as s16 at int8 and int16; a smaller one is exact."""
+
+_NARROW_FEATURE_BITS = 13
+"""s16 features: the samples within 13 bits, other rows up to four times as far."""
+
 _GOOD_WEIGHT_BITS = 24
 
 
@@ -47,7 +53,11 @@ def _(operation: Dense, state: Lowering) -> Operand:
     x = state.native(operation.x)
     shifts: tuple[int, ...] = (0,) * operation.weight.shape[0]
     if operation.x in state.features:
-        x, shifts = state.features[operation.x]
+        features = state.features[operation.x]
+        x, shifts = features.operand, features.shifts
+        if state.precision != "wide" and operation.weight.size >= _MANY_PRODUCTS:
+            scale = x.scale * power_of_two(features.bits - _NARROW_FEATURE_BITS)
+            x = state.on(x, Grid(DType.S16, scale))
     elif x.is_integer_form:
         x = state.bounded(operation.x)
     if not x.is_integer_form and state.precision == "wide":

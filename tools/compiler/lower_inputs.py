@@ -18,7 +18,7 @@ from tools.compiler.graph import (
 )
 from tools.compiler.graph_tabular import Impute, readers_of_missing
 from tools.compiler.lowering import Lowering, clip
-from tools.compiler.program import Operand
+from tools.compiler.program import Features, Operand
 from tools.compiler.quantize import (
     WORD_LIMIT,
     Grid,
@@ -146,18 +146,15 @@ def _clipped(state: Lowering, port: Operand, values: Floats) -> Operand:
     return clip(state, port, -(1 << bits), 1 << bits)
 
 
-def _features(state: Lowering, x: Operand, values: Floats) -> tuple[Operand, tuple[int, ...]]:
-    """Features brought to similar magnitudes by powers of two, for the rows of a dense layer.
-
-    Returns the operand and, per feature, the e of the factor ``2**e`` that its codes carry.
-    """
+def _features(state: Lowering, x: Operand, values: Floats) -> Features:
+    """Features brought to similar magnitudes by powers of two."""
     codes = _largest_code(x, values)
     bits = [ceil_log2(Fraction(float(code))) for code in codes]
     top = max(bits)
     lift = [top - item for item in bits]
     drop = max(0, top - _FEATURE_BITS)
     if max(lift) < 4 and drop == 0:
-        return x, (0,) * len(lift)
+        return Features(x, (0,) * len(lift), top)
     factors = [1 << min(item, 62 - top - _HEADROOM_BITS) for item in lift]
     shifts = tuple(factor.bit_length() - 1 for factor in factors)
     reach = max(abs(x.lo), abs(x.hi))
@@ -176,5 +173,6 @@ def _features(state: Lowering, x: Operand, values: Floats) -> tuple[Operand, tup
     lifted = replace(
         bounded, ref=ref, type=kind, scale=x.scale * (1 << drop), lo=-span - 1, hi=span + 1
     )
-    bound = 1 << (min(top, _FEATURE_BITS) + _HEADROOM_BITS)
-    return clip(state, lifted, -bound, bound), shifts
+    kept = min(top, _FEATURE_BITS)
+    bound = 1 << (kept + _HEADROOM_BITS)
+    return Features(clip(state, lifted, -bound, bound), shifts, kept)

@@ -16,7 +16,7 @@ from precompiles.model.types import DType, TensorType
 from tools.compiler.errors import CompileError
 from tools.compiler.graph import Bounds, FloatGraph, Floats, Operation, Shape
 from tools.compiler.precision import Form, Precision
-from tools.compiler.program import Operand, Program
+from tools.compiler.program import Features, Operand, Program
 from tools.compiler.quantize import (
     WORD_LIMIT,
     Grid,
@@ -49,7 +49,7 @@ class Lowering:
         self.fine = fine
         self.raw: dict[str, Operand] = {}
         self.constants: dict[str, Floats] = {}
-        self.features: dict[str, tuple[Operand, tuple[int, ...]]] = {}
+        self.features: dict[str, Features] = {}
         self.means = statistics.means
         self._ranges = statistics.ranges
         self._clipped = statistics.clipped

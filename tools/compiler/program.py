@@ -49,6 +49,18 @@ class Operand:
         return self.type.dtype in (DType.S32, DType.S64) and self.zero_point == 0
 
 
+@dataclass(frozen=True, slots=True)
+class Features:
+    """A row of features for dense layers; column k carries the factor ``2**shifts[k]``.
+
+    ``bits``: the samples' codes stay within ``2**bits``; other rows are clipped higher.
+    """
+
+    operand: Operand
+    shifts: tuple[int, ...]
+    bits: int
+
+
 class Program:
     """Collects instructions. While it grows, tensors are 0, 1, 2... and constants -1, -2, -3..."""
 
