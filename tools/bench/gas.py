@@ -77,7 +77,7 @@ def measure_target(target: str, progress: Progress, contains: str = "") -> Itera
         assert worker.stdout is not None  # noqa: S101 - a pipe was asked for
         for done, line in enumerate(worker.stdout):
             item = json.loads(line)
-            progress(f"gas on {target}: {item['operator']}", done, total)
+            progress(f"gas on {target}", done, total)
             rate = item["seconds"] / item["gas"] * RULE_GAS
             yield Measured(target, item["operator"], item["name"], rate)
     if worker.returncode:
