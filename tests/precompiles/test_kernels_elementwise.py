@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from precompiles.kernels.requantize import requantize_value
@@ -275,6 +275,7 @@ def test_square_roots_beside_every_square() -> None:
     check(program(lambda x: op.SquareRoot(x, 0), [kind], out, clip=(0, INT32_MAX)))
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 1 << 30), st.integers(1, 3))
 def test_images_with_borders(seed: int, batch: int) -> None:
     """Elementwise operators read and write images whose borders belong to convolutions."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from precompiles.kernels.arrays import Array
@@ -47,6 +47,7 @@ def test_heads_split_and_merge(depth: int) -> None:
     transposed(S16, (2, 3, 4, depth), (2, 0, 1, 3))
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_any_permutation(data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 20), min_size=1, max_size=4)))
@@ -54,6 +55,7 @@ def test_any_permutation(data: st.DataObject) -> None:
     transposed(data.draw(st.sampled_from(ANY)), shape, order)
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_any_slice(data: st.DataObject) -> None:
     shape = data.draw(st.lists(st.integers(1, 19), min_size=1, max_size=4))
@@ -71,6 +73,7 @@ def test_any_slice(data: st.DataObject) -> None:
     check(model, [numbered(kind, 2)])
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_any_pad(data: st.DataObject) -> None:
     shape = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
@@ -85,6 +88,7 @@ def test_any_pad(data: st.DataObject) -> None:
     check(model, [numbered(kind, 2)])
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_any_concat(data: st.DataObject) -> None:
     """Tensors and constants, the same one twice, on any axis."""
@@ -110,6 +114,7 @@ def test_any_concat(data: st.DataObject) -> None:
     check(model, inputs)
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_any_expansion(data: st.DataObject) -> None:
     full = data.draw(st.lists(st.integers(1, 17), min_size=1, max_size=5))

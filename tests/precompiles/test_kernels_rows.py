@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from precompiles.kernels.arrays import Array
@@ -155,6 +155,7 @@ def test_sums_to_the_last_bit() -> None:
     check(model, [np.array([[limit] * 4, [-limit] * 4, [limit, -limit, 1, 0]])])
 
 
+@settings(max_examples=50)
 @given(st.data())
 def test_top_k_of_anything(data: st.DataObject) -> None:
     length = data.draw(st.integers(1, 40))

@@ -84,7 +84,7 @@ def samples(dtype: DType, shape: tuple[int, int], seed: int) -> Array:
     return x.astype(NUMPY_TYPES[dtype])
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(st.data())
 def test_any_ensemble(data: st.DataObject) -> None:
     seed = data.draw(st.integers(0, 1 << 30))
