@@ -4,7 +4,7 @@ VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 ARGS   ?=
 
-.PHONY: setup devnet test check data lock clean
+.PHONY: setup devnet test check data nightly lock clean
 
 setup: $(VENV)/.setup
 
@@ -38,6 +38,11 @@ check: $(VENV)/.dev
 
 test: check
 	$(VENV)/bin/pytest -m "not slow" $(ARGS)
+
+nightly: data # an hour or two: everything slow, more simulated networks, and aarch64 under emulation
+	$(VENV)/bin/pytest -m slow
+	ASSAY_SIM_SEEDS=10000 $(VENV)/bin/pytest tests/sim --timeout 0
+	tools/check_aarch64.sh
 
 lock: # needs uv: python3 -m pip install uv
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes pyproject.toml \
