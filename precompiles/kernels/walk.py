@@ -6,6 +6,7 @@ kernel's address (0 in a table for Python), then the words of ``args``.
 
 from collections.abc import Sequence
 
+from precompiles.errors import PrecompileFault
 from precompiles.kernels.arrays import S64, U8
 from precompiles.kernels.jit import Kernel, load_numba
 
@@ -15,7 +16,7 @@ HEADER = 2
 
 def call_step(address: int, memory: U8, weights: U8, args: S64, batch: int) -> int:
     """Call the kernel at ``address``; its status, 0 when it returned. Only machine code can."""
-    raise NotImplementedError(f"no kernel can be called at {address} without machine code")
+    raise PrecompileFault(f"no kernel can be called at {address} without machine code")
 
 
 def walk_native(memory: U8, weights: U8, table: S64, batch: int) -> int:
