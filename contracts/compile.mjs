@@ -3,7 +3,8 @@
 //   npm ci && node compile.mjs [--out FOLDER]
 //
 // The output depends on the sources and on the exact compiler alone (no metadata hash, no paths), so
-// the artifacts in genesis/artifacts can be rebuilt byte for byte.
+// the artifacts can be rebuilt byte for byte. They go to genesis/artifacts; those of test/ to
+// tests/contracts/artifacts and those of bench/ to tools/bench/artifacts.
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +13,11 @@ import solc from "solc";
 const here = dirname(fileURLToPath(import.meta.url));
 const flag = process.argv.indexOf("--out");
 const out = flag > 0 ? process.argv[flag + 1] : join(here, "..", "genesis", "artifacts");
-const testOut = flag > 0 ? join(out, "test") : join(here, "..", "tests", "contracts", "artifacts");
+const repository = join(here, "..");
+const folders = {
+  test: flag > 0 ? join(out, "test") : join(repository, "tests", "contracts", "artifacts"),
+  bench: flag > 0 ? join(out, "bench") : join(repository, "tools", "bench", "artifacts"),
+};
 
 const settings = {
   optimizer: { enabled: true, runs: 200 },
@@ -38,7 +43,7 @@ for (const message of messages) console.error(message.formattedMessage);
 if (messages.length > 0) process.exit(1); // warnings too
 
 mkdirSync(out, { recursive: true });
-mkdirSync(testOut, { recursive: true });
+for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true });
 for (const [source, contracts] of Object.entries(output.contracts)) {
   for (const [name, contract] of Object.entries(contracts)) {
     const artifact = {
@@ -49,7 +54,7 @@ for (const [source, contracts] of Object.entries(output.contracts)) {
       bytecode: "0x" + contract.evm.bytecode.object,
       deployedBytecode: "0x" + contract.evm.deployedBytecode.object,
     };
-    const folder = source.startsWith("test/") ? testOut : out;
+    const folder = folders[source.split("/")[0]] ?? out;
     writeFileSync(join(folder, `${name}.json`), JSON.stringify(artifact, null, 1) + "\n");
   }
 }
