@@ -30,6 +30,7 @@ from chain.fees import MAX_INITCODE_SIZE, floor_gas, intrinsic_gas, next_base_fe
 from chain.header import Header
 from chain.state_reader import StateReader
 from chain.transactions import Transaction
+from genesis.forks import Fork
 from genesis.spec import GenesisSpec
 from precompiles.hashing import EMPTY_HASH
 
@@ -93,10 +94,11 @@ class Mempool:
         limits: MempoolLimits = MempoolLimits(),
     ) -> None:
         self._chain_id = spec.chain_id
-        self._gas_cap = spec.assay.transaction_gas_cap
+        self._gas_cap = spec.qbft.transaction_gas_cap
         self._limits = limits
         self._head, self._reader = head, reader
         self._base_fee = next_base_fee(head)
+        self._fork = Fork.PRAGUE
         self._by_hash: dict[bytes, Transaction] = {}
         self._queues: dict[bytes, _Queue] = {}
         self._size = 0
@@ -184,7 +186,9 @@ class Mempool:
             negative_tip, _, transaction = heads[0]
             if negative_tip > 0:
                 break  # the best of all senders is below the base fee
-            gas_limit -= max(intrinsic_gas(transaction), floor_gas(transaction))
+            gas_limit -= max(
+                intrinsic_gas(transaction, self._fork), floor_gas(transaction, self._fork)
+            )
             size -= len(transaction.raw)
             if gas_limit < 0 or size < 0:
                 break
@@ -252,9 +256,9 @@ class Mempool:
             raise GasLimitExceeded(transaction.gas_limit, self._head.gas_limit)
         if transaction.gas_limit > self._gas_cap:
             raise GasCapExceeded(transaction.gas_limit, self._gas_cap)
-        if transaction.gas_limit < (want := intrinsic_gas(transaction)):
+        if transaction.gas_limit < (want := intrinsic_gas(transaction, self._fork)):
             raise IntrinsicGasTooLow(transaction.gas_limit, want)
-        if transaction.gas_limit < (want := floor_gas(transaction)):
+        if transaction.gas_limit < (want := floor_gas(transaction, self._fork)):
             raise IntrinsicGasTooLow(transaction.gas_limit, want, "calldata floor")
 
     def _check_sender(self, transaction: Transaction, queue: _Queue) -> None:

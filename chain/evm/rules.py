@@ -24,6 +24,7 @@ from chain.errors import (
 from chain.evm.state import WorldState
 from chain.fees import MAX_INITCODE_SIZE, floor_gas, intrinsic_gas
 from chain.transactions import Transaction
+from genesis.forks import Fork
 
 DELEGATION_PREFIX: Final = b"\xef\x01\x00"
 """Code of a delegated account is this and a 20-byte address (EIP-7702)."""
@@ -83,7 +84,7 @@ def check_envelope(transaction: Transaction, chain_id: int, transaction_cap: int
         raise InitcodeTooLarge(len(transaction.data), MAX_INITCODE_SIZE)
     if transaction.gas_limit > transaction_cap:
         raise GasCapExceeded(transaction.gas_limit, transaction_cap)
-    intrinsic, floor = intrinsic_gas(transaction), floor_gas(transaction)
+    intrinsic, floor = intrinsic_gas(transaction, Fork.PRAGUE), floor_gas(transaction, Fork.PRAGUE)
     if transaction.gas_limit < intrinsic:
         raise IntrinsicGasTooLow(transaction.gas_limit, intrinsic)
     if transaction.gas_limit < floor:

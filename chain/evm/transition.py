@@ -34,6 +34,7 @@ from chain.evm.state import WorldState
 from chain.fees import AUTHORIZATION_GAS, floor_gas, intrinsic_gas
 from chain.receipts import Log
 from chain.transactions import MAX_NONCE, Authorization, Transaction
+from genesis.forks import Fork
 from precompiles.hashing import keccak256
 
 SYSTEM_ADDRESS: Final = bytes.fromhex("fffffffffffffffffffffffffffffffffffffffe")
@@ -124,7 +125,7 @@ def run_transaction(
     frame = _run(computation, state, transaction, price, created)
     used = transaction.gas_limit - frame.gas_left
     used -= min(refund + frame.refund, used // _MAX_REFUND_QUOTIENT)
-    used = max(used, floor_gas(transaction))
+    used = max(used, floor_gas(transaction, Fork.PRAGUE))
     state.delta_balance(sender, (transaction.gas_limit - used) * price)
     state.delta_balance(state.coinbase, used * (price - state.base_fee))
     state.finish_transaction(frame.destroyed)
@@ -165,7 +166,7 @@ def _run(
     price: int,
     created: bytes | None,
 ) -> _Frame:
-    gas = transaction.gas_limit - intrinsic_gas(transaction)
+    gas = transaction.gas_limit - intrinsic_gas(transaction, Fork.PRAGUE)
     code, delegated = b"", False
     if transaction.to is not None:
         code = state.get_code(transaction.to)

@@ -8,6 +8,7 @@ from chain.errors import InvalidTransaction, MalformedTransaction, TypeNotSuppor
 from chain.fees import floor_gas, intrinsic_gas, next_base_fee
 from chain.signatures import ORDER
 from chain.transactions import decode_transaction
+from genesis.forks import Fork
 from precompiles.hashing import keccak256
 from tests.chain import records
 
@@ -171,14 +172,14 @@ def test_blob_transaction_decodes_so_that_it_can_be_refused_by_name() -> None:
 
 def test_intrinsic_and_floor_gas() -> None:
     plain = records.transaction(data=b"\0\0\1\1\1")
-    assert intrinsic_gas(plain) == 21_000 + 2 * 4 + 3 * 16
-    assert floor_gas(plain) == 21_000 + 10 * (2 + 3 * 4)
+    assert intrinsic_gas(plain, Fork.PRAGUE) == 21_000 + 2 * 4 + 3 * 16
+    assert floor_gas(plain, Fork.PRAGUE) == 21_000 + 10 * (2 + 3 * 4)
     creation = records.transaction(to=b"", data=b"\1" * 33)
-    assert intrinsic_gas(creation) == 21_000 + 33 * 16 + 32_000 + 2 * 2
+    assert intrinsic_gas(creation, Fork.PRAGUE) == 21_000 + 33 * 16 + 32_000 + 2 * 2
     listed = records.transaction(access_list=[[b"\1" * 20, [b"\2" * 32] * 3]])
-    assert intrinsic_gas(listed) == 21_000 + 2_400 + 3 * 1_900
+    assert intrinsic_gas(listed, Fork.PRAGUE) == 21_000 + 2_400 + 3 * 1_900
     delegating = records.transaction(type=4, extra=[[records.authorization(1)] * 2])
-    assert intrinsic_gas(delegating) == 21_000 + 2 * 25_000
+    assert intrinsic_gas(delegating, Fork.PRAGUE) == 21_000 + 2 * 25_000
 
 
 def test_base_fee() -> None:
