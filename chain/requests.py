@@ -39,12 +39,18 @@ class ExecutedBlock:
     Attributes:
         block: final header and body.
         receipts: one per transaction.
-        nodes: new trie nodes and codes by keccak256.
+        nodes: trie nodes and codes by keccak256, every one of ``added`` among them.
+        added: how many more times a node or code occurs in the state after the block than in the
+            one before, by keccak256; only what occurs more often. Two accounts with equal storage
+            hold every node of it twice, two with equal code the code twice.
+        removed: the same for what occurs less often; nothing is in both.
     """
 
     block: Block
     receipts: tuple[Receipt, ...]
     nodes: Mapping[bytes, bytes]
+    added: Mapping[bytes, int] = field(default_factory=dict)
+    removed: Mapping[bytes, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
