@@ -1,4 +1,7 @@
-"""Blocks: header, transactions, withdrawals (empty under QBFT)."""
+"""Blocks: header, transactions, ommers (before the merge), withdrawals (from Shanghai on).
+
+The blocks of an Assay chain have neither ommers nor withdrawals.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +12,10 @@ from chain.header import Header, header_from_items
 from chain.transactions import Transaction, decode_transaction
 
 MAX_BLOCK_SIZE = 8_388_608
-"""Largest RLP of a block in bytes (EIP-7934); longer ones are refused before decoding."""
+"""Largest RLP of a block in bytes, from Osaka on and on Assay chains (EIP-7934)."""
+
+_SHANGHAI_FIELDS = 17
+"""Fields of a header whose block has withdrawals (EIP-4895)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +42,19 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block; no ommers exist on this chain."""
+    """One block.
+
+    Attributes:
+        header: its ``field_count`` decides whether the block encodes withdrawals.
+        transactions: in order of execution.
+        withdrawals: none before Shanghai.
+        ommers: headers of stale blocks, none from Paris on.
+    """
 
     header: Header
     transactions: tuple[Transaction, ...]
     withdrawals: tuple[Withdrawal, ...] = ()
+    ommers: tuple[Header, ...] = ()
 
     @property
     def hash(self) -> bytes:
@@ -54,49 +68,56 @@ class Block:
 
     @property
     def rlp(self) -> bytes:
-        """``[header, transactions, ommers = [], withdrawals]`` (EIP-4895)."""
-        return rlp.join_list(
-            [
-                self.header.rlp,
-                rlp.join_list(
-                    [
-                        tx.raw if tx.type == 0 else rlp.encode_bytes(tx.raw)
-                        for tx in self.transactions
-                    ]
-                ),
-                b"\xc0",
-                rlp.join_list([withdrawal.rlp for withdrawal in self.withdrawals]),
-            ]
-        )
+        """``[header, transactions, ommers]``, and ``withdrawals`` from Shanghai on (EIP-4895)."""
+        raws = [tx.raw if tx.type == 0 else rlp.encode_bytes(tx.raw) for tx in self.transactions]
+        parts = [
+            self.header.rlp,
+            rlp.join_list(raws),
+            rlp.join_list([ommer.rlp for ommer in self.ommers]),
+        ]
+        if self.header.field_count >= _SHANGHAI_FIELDS:
+            parts.append(rlp.join_list([withdrawal.rlp for withdrawal in self.withdrawals]))
+        return rlp.join_list(parts)
 
 
 def decode_block(
-    encoded: bytes, decode: Callable[[bytes], Transaction] = decode_transaction
+    encoded: bytes,
+    decode: Callable[[bytes], Transaction] = decode_transaction,
+    limit: int | None = MAX_BLOCK_SIZE,
 ) -> Block:
     """Read one block, canonical encoding only; a few microseconds plus recovery per transaction.
 
     Args:
-        encoded: ``Block.rlp``, at most MAX_BLOCK_SIZE bytes.
+        encoded: ``Block.rlp``, at most ``limit`` bytes.
         decode: how a raw transaction becomes a record, for callers that know many already.
+        limit: longer ones are refused before decoding; None on chains with forks before Osaka,
+            where ``chain.validation`` knows the limit.
 
     Raises:
         InvalidBlock: naming the part that is wrong; a bad transaction with its index.
     """
-    if len(encoded) > MAX_BLOCK_SIZE:
-        raise InvalidBlock(f"block of {len(encoded)} bytes, at most {MAX_BLOCK_SIZE}")
+    if limit is not None and len(encoded) > limit:
+        raise InvalidBlock(f"block of {len(encoded)} bytes, at most {limit}")
     try:
         parts = rlp.split_list(encoded)
-        if len(parts) != 4:
-            raise InvalidBlock(f"block has {len(parts)} parts, want 4")
-        if parts[2] != b"\xc0":
-            raise InvalidBlock("block has ommers; this chain has none")
+        if not parts:
+            raise InvalidBlock("block is an empty list")
+        header = header_from_items(rlp.decode_list(parts[0]))
+        wanted = 4 if header.field_count >= _SHANGHAI_FIELDS else 3
+        if len(parts) != wanted:
+            raise InvalidBlock(f"block has {len(parts)} parts, want {wanted}")
         return Block(
-            header=header_from_items(rlp.decode_list(parts[0])),
+            header=header,
             transactions=tuple(
                 _transaction(index, part, decode)
                 for index, part in enumerate(rlp.split_list(parts[1]))
             ),
-            withdrawals=tuple(_withdrawal(item) for item in rlp.decode_list(parts[3])),
+            ommers=tuple(
+                header_from_items(rlp.as_list(item)) for item in rlp.decode_list(parts[2])
+            ),
+            withdrawals=tuple(
+                _withdrawal(item) for part in parts[3:] for item in rlp.decode_list(part)
+            ),
         )
     except rlp.RlpError as error:
         raise InvalidBlock(f"block: {error}") from None

@@ -208,7 +208,7 @@ class _Execution:
         natives: Mapping[bytes, NativeAccount] | None,
     ) -> None:
         self._header = header
-        self._cap = spec.assay.transaction_gas_cap
+        self._cap = spec.qbft.transaction_gas_cap
         self._computation = computation_of(natives)
         environment = environment_of(spec, header, ancestors_of(parent, source))
         self._state = WorldState(

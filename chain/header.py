@@ -1,4 +1,8 @@
-"""Block headers with the 21 fields of Prague. The stored form is CHAIN (``chain.extra_data``)."""
+"""Block headers of every fork; on an Assay chain the stored form is CHAIN (``chain.extra_data``).
+
+A header encodes its first 15 (Frontier), 16 (London), 17 (Shanghai), 20 (Cancun) or 21 (Prague)
+fields. Which of these belongs to a block is the schedule's to say: ``chain.validation`` checks.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,10 +10,11 @@ from typing import Final
 
 from chain import rlp
 from chain.errors import InvalidBlock
+from genesis.forks import Fork
 from precompiles.hashing import keccak256
 
 EMPTY_LIST_HASH: Final = keccak256(b"\xc0")
-"""keccak256(rlp([])): the ommers hash of every block of this chain."""
+"""keccak256(rlp([])): the ommers hash of a block without ommers."""
 
 EMPTY_TRIE_ROOT: Final = keccak256(b"\x80")
 """Root of a trie without entries."""
@@ -25,7 +30,8 @@ class Header:
     """One header; field names and order of the Yellow Paper and the EIPs after it.
 
     Hashes are 32 bytes, ``coinbase`` 20, ``logs_bloom`` 256, ``nonce`` 8; gas in gas units,
-    ``base_fee_per_gas`` in wei, ``timestamp`` in Unix seconds.
+    ``base_fee_per_gas`` in wei, ``timestamp`` in Unix seconds. ``field_count`` says how many of the
+    fields are encoded; the ones after it are absent and hold what ABSENT says.
     """
 
     parent_hash: bytes
@@ -49,6 +55,7 @@ class Header:
     excess_blob_gas: int
     parent_beacon_block_root: bytes
     requests_hash: bytes
+    field_count: int = 21
     _cache: dict[str, bytes] = field(
         init=False, repr=False, compare=False, hash=False, default_factory=dict
     )
@@ -103,10 +110,34 @@ _DECODERS: Final[dict[str, Callable[[rlp.Decoded], bytes | int]]] = {
 FIELDS: Final = tuple(_DECODERS)
 """Field names in encoding order."""
 
+FIELD_COUNTS: Final = (15, 16, 17, 20, 21)
+"""Lengths that a header may have."""
+
+ABSENT: Final[dict[str, bytes | int]] = {
+    "base_fee_per_gas": 0,
+    "withdrawals_root": EMPTY_TRIE_ROOT,
+    "blob_gas_used": 0,
+    "excess_blob_gas": 0,
+    "parent_beacon_block_root": bytes(32),
+    "requests_hash": EMPTY_REQUESTS_HASH,
+}
+"""What a field reads that a shorter header does not have."""
+
+
+def field_count(fork: Fork) -> int:
+    """Number of fields of a header under the rules of ``fork``."""
+    if fork < Fork.LONDON:
+        return 15
+    if fork < Fork.SHANGHAI:
+        return 16
+    if fork < Fork.CANCUN:
+        return 17
+    return 20 if fork < Fork.PRAGUE else 21
+
 
 def encode_header(header: Header) -> bytes:
-    """RLP list of the 21 fields."""
-    values = [getattr(header, name) for name in FIELDS]
+    """RLP list of the header's first ``field_count`` fields."""
+    values = [getattr(header, name) for name in FIELDS[: header.field_count]]
     return rlp.encode([rlp.uint(value) if isinstance(value, int) else value for value in values])
 
 
@@ -125,12 +156,14 @@ def decode_header(encoded: bytes) -> Header:
 
 def header_from_items(items: list[rlp.Decoded]) -> Header:
     """As ``decode_header``, of a decoded list."""
-    if len(items) != len(FIELDS):
-        raise InvalidBlock(f"header has {len(items)} fields, want {len(FIELDS)}")
-    values: dict[str, bytes | int] = {}
-    for (name, decoder), item in zip(_DECODERS.items(), items, strict=True):
+    if len(items) not in FIELD_COUNTS:
+        wanted = ", ".join(map(str, FIELD_COUNTS[:-1]))
+        raise InvalidBlock(f"header has {len(items)} fields, want {wanted} or {FIELD_COUNTS[-1]}")
+    values: dict[str, bytes | int] = dict(ABSENT)
+    for (name, decoder), item in zip(_DECODERS.items(), items, strict=False):
         try:
             values[name] = decoder(item)
         except rlp.RlpError as error:
             raise InvalidBlock(f"header {name}: {error}") from None
+    values["field_count"] = len(items)
     return Header(**values)  # type: ignore[arg-type]  # each decoder gives its field's type

@@ -27,10 +27,13 @@ class Receipt:
 
     Attributes:
         type: of the transaction, 0 to 4.
-        status: 1 when it succeeded, 0 when it reverted or halted.
+        status: 1 when it succeeded, 0 when it reverted or halted; 1 beside a ``post_state``, which
+            does not say.
         cumulative_gas_used: gas of the block up to and including this transaction.
         logs_bloom: 256 bytes, equal to ``logs_bloom(logs)``.
         logs: in order of emission.
+        post_state: before Byzantium the state root after the transaction (32 bytes), which stands
+            in the place of the status (EIP-658); else empty.
     """
 
     type: int
@@ -38,6 +41,7 @@ class Receipt:
     cumulative_gas_used: int
     logs_bloom: bytes
     logs: tuple[Log, ...]
+    post_state: bytes = b""
 
 
 def logs_bloom(logs: Iterable[Log]) -> bytes:
@@ -67,7 +71,7 @@ def encode_receipt(receipt: Receipt) -> bytes:
     """Consensus encoding: RLP list (type 0) or type byte and RLP list (EIP-2718)."""
     body = rlp.encode(
         [
-            rlp.uint(receipt.status),
+            receipt.post_state or rlp.uint(receipt.status),
             rlp.uint(receipt.cumulative_gas_used),
             receipt.logs_bloom,
             [[log.address, log.topics, log.data] for log in receipt.logs],
@@ -85,12 +89,15 @@ def decode_receipt(encoded: bytes) -> Receipt:
         items = rlp.decode_list(encoded[1:] if kind else encoded)
         if len(items) != 4:
             raise InvalidBlock(f"receipt has {len(items)} fields, want 4")
+        outcome = rlp.as_bytes(items[0])
+        post_state = outcome if len(outcome) == 32 and not kind else b""
         return Receipt(
             type=kind,
-            status=rlp.as_uint(items[0], 8),
+            status=1 if post_state else rlp.as_uint(outcome, 8),
             cumulative_gas_used=rlp.as_uint(items[1], 64),
             logs_bloom=rlp.as_bytes(items[2], BLOOM_SIZE),
             logs=tuple(_decode_log(item) for item in rlp.as_list(items[3])),
+            post_state=post_state,
         )
     except rlp.RlpError as error:
         raise InvalidBlock(f"receipt: {error}") from None

@@ -89,7 +89,7 @@ def estimate_gas(
         ExecutorFault: this node is broken.
     """
     simulation = _Simulation(spec, header, source, request, natives)
-    high = min(simulation.gas_limit, spec.assay.transaction_gas_cap)
+    high = min(simulation.gas_limit, spec.qbft.transaction_gas_cap)
     high = min(high, simulation.affordable_gas())
     if request.gas is not None:
         high = min(high, request.gas)

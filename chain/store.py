@@ -160,7 +160,7 @@ class Store:
             return None
         joined = self._get("senders", block_hash) or b""
         senders = iter([joined[at : at + 20] for at in range(0, len(joined), 20)])
-        return decode_block(encoded, lambda raw: decode_transaction(raw, next(senders)))
+        return decode_block(encoded, lambda raw: decode_transaction(raw, next(senders)), None)
 
     def encoded_block(self, block_hash: bytes) -> bytes | None:
         """RLP of a block as written."""

@@ -1,7 +1,7 @@
 """Transactions: one record for all types, strict decoding, sender recovery.
 
-Types: 0 legacy (EIP-155 or unprotected), 1 (EIP-2930), 2 (EIP-1559), 3 (EIP-4844, decoded so that
-it can be refused by name: this chain has no blob pool), 4 (EIP-7702).
+Types: 0 legacy (EIP-155 or unprotected), 1 (EIP-2930), 2 (EIP-1559), 3 (EIP-4844, as in a block;
+there is no blob pool), 4 (EIP-7702). Which of them a block may contain is its fork's to say.
 """
 
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class Transaction:
         authorization_list: not empty for type 4, empty for the others.
         v: as encoded: EIP-155 value for type 0, y parity for the others.
         y_parity: 0 or 1.
-        r, s: low-s signature.
+        r, s: signature; s is low except where ``decode_transaction`` was told otherwise.
         sender: recovered, 20 bytes.
         max_fee_per_blob_gas, blob_versioned_hashes: type 3 only.
     """
@@ -104,12 +104,15 @@ class Transaction:
         return self.value + self.gas_limit * self.max_fee_per_gas
 
 
-def decode_transaction(raw: bytes, sender: bytes | None = None) -> Transaction:
+def decode_transaction(
+    raw: bytes, sender: bytes | None = None, *, homestead: bool = True
+) -> Transaction:
     """Decode one transaction in its canonical (EIP-2718) encoding.
 
     Args:
         raw: bytes as in ``eth_sendRawTransaction`` or, for typed ones, the string of a block body.
         sender: the author where it is already proven; skips the recovery.
+        homestead: False allows high s, as Frontier did (EIP-2); legacy transactions only.
 
     Raises:
         InvalidTransaction: every kind of bad bytes, ranges, fee order or signature.
@@ -118,13 +121,13 @@ def decode_transaction(raw: bytes, sender: bytes | None = None) -> Transaction:
         raise MalformedTransaction("empty transaction")
     try:
         if raw[0] >= 0xC0:
-            return _decode_legacy(raw, sender)
+            return _decode_legacy(raw, sender, not homestead)
         return _decode_typed(raw, sender)
     except rlp.RlpError as error:
         raise MalformedTransaction(f"malformed transaction: {error}") from None
 
 
-def _decode_legacy(raw: bytes, sender: bytes | None) -> Transaction:
+def _decode_legacy(raw: bytes, sender: bytes | None, high_s: bool) -> Transaction:
     parts = rlp.split_list(raw)
     items = rlp.decode_list(raw)
     _check_count(items, 9, 0)
@@ -157,7 +160,7 @@ def _decode_legacy(raw: bytes, sender: bytes | None) -> Transaction:
         y_parity=y_parity,
         r=r,
         s=s,
-        sender=sender or _recover(b"", [*parts[:6], suffix], y_parity, r, s),
+        sender=sender or _recover(b"", [*parts[:6], suffix], y_parity, r, s, high_s),
     )
 
 
@@ -228,10 +231,12 @@ def _check_count(items: list[rlp.Decoded], want: int, kind: int) -> None:
         raise MalformedTransaction(f"type {kind} transaction has {len(items)} fields, want {want}")
 
 
-def _recover(prefix: bytes, parts: list[bytes], y_parity: int, r: int, s: int) -> bytes:
+def _recover(
+    prefix: bytes, parts: list[bytes], y_parity: int, r: int, s: int, high_s: bool = False
+) -> bytes:
     digest = keccak256(prefix + rlp.join_list(parts))
     try:
-        return recover(digest, y_parity, r, s)
+        return recover(digest, y_parity, r, s, high_s)
     except BadSignature as error:
         raise InvalidSignature(str(error)) from None
 

@@ -7,7 +7,7 @@ from chain.blocks import MAX_BLOCK_SIZE, Block
 from chain.errors import ExecutionMismatch, InvalidBlock, UnknownParent
 from chain.extra_data import check_chain_extra_data
 from chain.fees import next_base_fee
-from chain.header import EMPTY_LIST_HASH, EMPTY_TRIE_ROOT, Header
+from chain.header import EMPTY_LIST_HASH, EMPTY_TRIE_ROOT, FIELDS, Header
 from chain.receipts import transactions_root
 from genesis.spec import GenesisSpec
 from precompiles.hashing import keccak256
@@ -32,11 +32,13 @@ def check_header(spec: GenesisSpec, parent: Header, header: Header) -> None:
     """
     if header.parent_hash != parent.hash:
         raise UnknownParent(header.parent_hash)
-    earliest = parent.timestamp + spec.assay.block_period_seconds
+    earliest = parent.timestamp + spec.qbft.block_period_seconds
     if header.timestamp < earliest:
         raise InvalidBlock(f"timestamp {header.timestamp}, want {earliest} or later")
     if header.gas_used > header.gas_limit:
         raise InvalidBlock(f"gas_used {header.gas_used} exceeds gas_limit {header.gas_limit}")
+    if header.field_count != len(FIELDS):
+        raise InvalidBlock(f"header has {header.field_count} fields, want {len(FIELDS)}")
     check_chain_extra_data(header.extra_data)
     for name, want in _fixed_fields(parent).items():
         have = getattr(header, name)
@@ -52,6 +54,8 @@ def check_body(block: Block) -> None:
     """
     if block.withdrawals:
         raise InvalidBlock(f"block has {len(block.withdrawals)} withdrawals, want none")
+    if block.ommers:
+        raise InvalidBlock(f"block has {len(block.ommers)} ommers, want none")
     for index, transaction in enumerate(block.transactions):
         if transaction.type == _BLOB_TYPE:
             raise InvalidBlock(f"transaction {index} carries blobs; this chain has none")

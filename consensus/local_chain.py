@@ -122,7 +122,7 @@ class LocalChain:
     @property
     def next_timestamp(self) -> int:
         """Earliest timestamp of the next block, Unix seconds."""
-        return self.head.timestamp + self.spec.assay.block_period_seconds
+        return self.head.timestamp + self.spec.qbft.block_period_seconds
 
     def has_transactions(self) -> bool:
         """Whether a block built now would not be empty."""
@@ -261,6 +261,8 @@ def check_body(encoded: bytes) -> None:
     block = decode_block(encoded)
     if block.withdrawals:
         raise InvalidBlock(f"{len(block.withdrawals)} withdrawals; this chain has none")
+    if block.ommers:
+        raise InvalidBlock(f"{len(block.ommers)} ommers; this chain has none")
     root = transactions_root([transaction.raw for transaction in block.transactions])
     if root != block.header.transactions_root:
         raise InvalidBlock(

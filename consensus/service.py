@@ -90,7 +90,7 @@ class ConsensusService:
     ) -> None:
         spec = chain.spec
         genesis_hash = chain.genesis_hash
-        version = spec.assay.protocol_version
+        version = spec.qbft.protocol_version
         self._settings = settings
         self._chain = chain
         self._on_transaction = on_transaction
@@ -106,11 +106,11 @@ class ConsensusService:
         config = Config(
             address=address,
             commit_digest=functools.lru_cache(DIGESTS_REMEMBERED)(commit_digest),
-            base_timeout_ms=spec.assay.request_timeout_ms,
-            timeout_cap_ms=spec.assay.request_timeout_cap_ms,
+            base_timeout_ms=spec.qbft.request_timeout_ms,
+            timeout_cap_ms=spec.qbft.request_timeout_cap_ms,
         )
         voter = Voter(self._signer, self._journal)
-        empty = spec.assay.empty_blocks
+        empty = spec.qbft.empty_blocks
         self._engine = Engine(config, chain, voter, self, empty_blocks=empty)
         self._pool = Pool(self._pool_settings(Network(version, spec.chain_id, genesis_hash)), self)
         penalize = self._pool.penalize
@@ -322,7 +322,7 @@ class ConsensusService:
     def _abstain(self) -> None:
         """Let one block pass: a node whose files were wiped may have voted on this one before."""
         self._first_vote = self._chain.height + 2
-        seconds = 2 * self._chain.spec.assay.request_timeout_ms / 1000
+        seconds = 2 * self._chain.spec.qbft.request_timeout_ms / 1000
         log.info("this key has no signing history here: first vote at block %d", self._first_vote)
         self._engine.on_head(voting=False)
         loop = asyncio.get_running_loop()

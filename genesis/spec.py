@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from genesis.errors import GenesisError
 from genesis.fields import address, boolean, data, nesting, number, object_of, refuse_unknown
+from genesis.forks import OSAKA_FROM_GENESIS, ForkSchedule
 
 __all__ = [
     "Allocation",
@@ -106,7 +107,9 @@ class GenesisSpec:
         base_fee_per_gas: wei, of the first block.
         difficulty, nonce (8 bytes), mix_hash (32), coinbase (20), extra_data: header fields.
         alloc: 20-byte address -> account.
-        assay: rules of this chain.
+        assay: rules of this chain; None: a chain with Ethereum's own rules, see ``qbft``.
+        schedule: when each fork begins.
+        deposit_contract: 20-byte address whose logs are deposit requests (EIP-6110), or None.
     """
 
     chain_id: int
@@ -119,7 +122,19 @@ class GenesisSpec:
     coinbase: bytes = ZERO_ADDRESS
     extra_data: bytes = CHAIN_EXTRA_DATA
     alloc: Mapping[bytes, Allocation] = field(default_factory=dict)
-    assay: AssayConfig = AssayConfig()
+    assay: AssayConfig | None = AssayConfig()
+    schedule: ForkSchedule = OSAKA_FROM_GENESIS
+    deposit_contract: bytes | None = None
+
+    @property
+    def qbft(self) -> AssayConfig:
+        """Rules of an Assay chain; GenesisError where there are none (``assay`` is None)."""
+        if self.assay is None:
+            raise GenesisError(
+                "config.assay: absent, so the chain has Ethereum's rules: its blocks can be "
+                "imported and served, but not made by consensus"
+            )
+        return self.assay
 
 
 def parse_genesis(text: str | bytes) -> GenesisSpec:
@@ -163,7 +178,7 @@ def parse_genesis(text: str | bytes) -> GenesisSpec:
 
 def format_genesis(spec: GenesisSpec) -> str:
     """The file that ``parse_genesis`` reads back to an equal spec; equal specs give equal text."""
-    assay = spec.assay
+    assay = spec.qbft
     config: dict[str, Any] = {"chainId": spec.chain_id}
     config |= dict.fromkeys(_FORK_BLOCKS, 0)
     config |= {"terminalTotalDifficulty": 0, "terminalTotalDifficultyPassed": True}

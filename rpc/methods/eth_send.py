@@ -61,4 +61,4 @@ def _syncing(node: NodeContext, _: Params) -> Json | bool:
 
 
 def _protocol_version(node: NodeContext, _: Params) -> str:
-    return hex(node.spec.assay.protocol_version)
+    return hex(node.spec.qbft.protocol_version)

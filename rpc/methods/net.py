@@ -58,7 +58,7 @@ def _node_info(node: NodeContext, _: Params) -> Json:
                 "network": node.spec.chain_id,
                 "genesis": encode.data(node.store.genesis_hash()),
                 "head": encode.data(head.hash),
-                "protocolVersion": node.spec.assay.protocol_version,
+                "protocolVersion": node.spec.qbft.protocol_version,
             }
         },
     }

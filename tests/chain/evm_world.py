@@ -59,7 +59,7 @@ class MemoryChain:
     def attributes(self, **changes: Any) -> BlockAttributes:
         parent = self.head.header
         values = {
-            "timestamp": parent.timestamp + self.spec.assay.block_period_seconds,
+            "timestamp": parent.timestamp + self.spec.qbft.block_period_seconds,
             "coinbase": COINBASE,
             "mix_hash": next_mix_hash(parent),
             "extra_data": chain_extra_data(b"test"),

@@ -148,7 +148,7 @@ def test_high_s_is_refused_when_decoding() -> None:
 
 
 def test_gas_above_the_cap_of_one_transaction_is_refused() -> None:
-    cap = records.spec().assay.transaction_gas_cap
+    cap = records.spec().qbft.transaction_gas_cap
     assert isinstance(world().refuse(records.transaction(gas=cap + 1)), GasCapExceeded)
     assert world().mine(records.transaction(gas=cap))[0].status == 1
 

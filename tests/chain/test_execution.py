@@ -89,7 +89,7 @@ def test_invalid_transactions_are_left_out_with_their_reason() -> None:
 
 def test_gas_limit_of_the_block_bounds_the_sum_of_limits_as_they_come() -> None:
     chain = MemoryChain()
-    cap = chain.spec.assay.transaction_gas_cap
+    cap = chain.spec.qbft.transaction_gas_cap
     big = [records.transaction(number, gas=cap) for number in range(3)]
     built, rejected = chain.build(big)
     assert len(built.block.transactions) == 3  # each leaves what it did not use
@@ -305,7 +305,7 @@ def test_recursion_ends_in_a_result() -> None:
     code = b"\x5f\x54" + push(1) + b"\x01\x5f\x55"  # count in slot 0
     code += b"\x5f\x5f\x5f\x5f\x5f\x30\x5a\xf1\x50"
     chain = MemoryChain({CONTRACT: contract(code)})
-    cap = chain.spec.assay.transaction_gas_cap
+    cap = chain.spec.qbft.transaction_gas_cap
 
     def run() -> None:
         chain.mine(records.transaction(to=CONTRACT, gas=cap, value=0))

@@ -65,7 +65,7 @@ def test_four_validators_agree(tmp_path: Path) -> None:
                 parent = node.store.header_by_number(number - 1)
                 assert header is not None
                 assert parent is not None
-                assert header.timestamp >= parent.timestamp + spec.assay.block_period_seconds
+                assert header.timestamp >= parent.timestamp + spec.qbft.block_period_seconds
 
     run(story)
 

@@ -209,7 +209,7 @@ async def stranger(stack: AsyncExitStack, node: Node) -> Stranger:
     await stack.enter_async_context(session)
     socket = await session.ws_connect(f"wss://127.0.0.1:{node.service.port}/", max_msg_size=0)
     spec = node.chain.spec
-    network = Network(spec.assay.protocol_version, spec.chain_id, node.chain.genesis_hash)
+    network = Network(spec.qbft.protocol_version, spec.chain_id, node.chain.genesis_hash)
     identity = create_identity(KEYS[STRANGER])
     await greet_server(socket, identity, network, b"stranger", "test", None)
     return Stranger(session, socket)

@@ -138,7 +138,7 @@ class EvmChain:
         )
         number = self.head.number + 1
         attributes = BlockAttributes(
-            timestamp=self.head.timestamp + self.spec.assay.block_period_seconds,
+            timestamp=self.head.timestamp + self.spec.qbft.block_period_seconds,
             coinbase=bytes([0xC0] * 20),
             mix_hash=keccak256(self.head.mix_hash + number.to_bytes(32, "big")),
             extra_data=chain_extra_data(),

@@ -73,8 +73,8 @@ def test_numbers_are_read_as_geth_reads_them() -> None:
 
 def test_defaults_are_those_of_the_design() -> None:
     assert SPEC.gas_limit == 60_000_000
-    assert SPEC.assay.transaction_gas_cap == 2**25
-    assert SPEC.assay.request_timeout_cap_ms == 30_000
+    assert SPEC.qbft.transaction_gas_cap == 2**25
+    assert SPEC.qbft.request_timeout_cap_ms == 30_000
     assert len(SPEC.extra_data) <= 32
 
 

@@ -194,7 +194,7 @@ def block_attributes(spec: GenesisSpec, head: Header) -> BlockAttributes:
     """Attributes of the block after ``head``, as a proposer would choose them."""
     height = head.number + 1
     return BlockAttributes(
-        timestamp=head.timestamp + spec.assay.block_period_seconds,
+        timestamp=head.timestamp + spec.qbft.block_period_seconds,
         coinbase=VALIDATOR,
         mix_hash=keccak256(head.mix_hash + height.to_bytes(32, "big")),
         extra_data=chain_extra_data(),

@@ -92,8 +92,8 @@ def show(genesis_file: Path, as_json: bool) -> None:
         "chainId": spec.chain_id,
         "timestamp": spec.timestamp,
         "gasLimit": spec.gas_limit,
-        "blockPeriodSeconds": spec.assay.block_period_seconds,
-        "emptyBlocks": spec.assay.empty_blocks,
+        "blockPeriodSeconds": spec.qbft.block_period_seconds,
+        "emptyBlocks": spec.qbft.empty_blocks,
         "validators": ["0x" + address.hex() for address in read_validators(reader)],
         "accounts": len(spec.alloc),
     }
