@@ -13,6 +13,7 @@ from chain import rlp
 from chain.errors import ExecutorFault
 from chain.evm.trie import TrieNodes
 from chain.header import EMPTY_TRIE_ROOT
+from chain.receipts import Log
 from precompiles.hashing import EMPTY_HASH, keccak256
 
 _UINT256: Final = (1 << 256) - 1
@@ -49,13 +50,16 @@ class BlockEnvironment:
     ancestor_hash: Callable[[int], bytes]
 
 
+_NO_BLOCK: Final = BlockEnvironment(0, 0, 0, 0, bytes(20), bytes(32), 0, 0, lambda number: b"")
+
+
 class WorldState:
     """Accounts, storage, code and transient values, journaled.
 
     Args:
         node: trie node or code by keccak256; raises KeyError when absent.
         state_root: 32-byte root to start from.
-        environment: the block being executed.
+        environment: the block being executed; None where an ``Evm`` knows it.
         precompiled: addresses that are warm from the start (EIP-2929).
 
     Methods raise ExecutorFault when the source lacks a node or holds a damaged one.
@@ -65,9 +69,10 @@ class WorldState:
         self,
         node: Callable[[bytes], bytes],
         state_root: bytes,
-        environment: BlockEnvironment,
+        environment: BlockEnvironment | None = None,
         precompiled: Collection[bytes] = (),
     ) -> None:
+        environment = environment or _NO_BLOCK
         self.execution_context = environment  # py-evm reads chain_id there
         self.coinbase = environment.coinbase
         self.timestamp = environment.timestamp
@@ -92,6 +97,11 @@ class WorldState:
         self._transient: dict[tuple[bytes, int], bytes] = {}
         self._warm: dict[bytes | tuple[bytes, int], bool] = {}
         self._touched: dict[bytes, bool] = {}
+        self._created: dict[bytes, bool] = {}
+        self._destroyed: dict[bytes, bool] = {}
+        self._logs: dict[int, Log] = {}
+        self._words: dict[tuple[bytes, int], int] = {}
+        self._counters = {"refund": 0}
 
     # Transactions
 
@@ -102,11 +112,18 @@ class WorldState:
         self._transient.clear()
         self._warm.clear()
         self._touched.clear()
+        self._created.clear()
+        self._destroyed.clear()
+        self._logs.clear()
+        self._words.clear()
+        self._counters["refund"] = 0
 
-    def finish_transaction(self, destroyed: Collection[bytes] = ()) -> None:
+    def finish_transaction(self, destroyed: Collection[bytes] | bool = True) -> None:
         """Delete ``destroyed`` accounts (EIP-6780) and touched empty ones (EIP-161)."""
-        for address in destroyed:
+        for address in [*self._destroyed, *([] if isinstance(destroyed, bool) else destroyed)]:
             self._delete(address)
+        if destroyed is False:
+            return
         for address in list(self._touched):
             if self._account(address) is not None and self.account_is_empty(address):
                 self._delete(address)
@@ -124,6 +141,74 @@ class WorldState:
                 del mapping[key]
             else:
                 mapping[key] = before
+
+    # Logs, refund, marks of this transaction
+
+    @property
+    def logs(self) -> list[Log]:
+        """Logs of this transaction, in order."""
+        return list(self._logs.values())
+
+    def add_log(self, address: bytes, topics: tuple[bytes, ...], data: bytes) -> None:
+        """Append a log: 20-byte address, up to four 32-byte topics."""
+        index = len(self._logs)
+        self._undo.append((self._logs, index, _MISSING))
+        self._logs[index] = Log(address, topics, data)
+
+    @property
+    def refund(self) -> int:
+        """Refund counter in gas; may be negative for a while."""
+        return self._counters["refund"]
+
+    def add_refund(self, delta: int) -> None:
+        """Change the refund counter."""
+        self._write(self._counters, "refund", self._counters["refund"] + delta)
+
+    def mark_created(self, address: bytes) -> None:
+        """Remember that a creation made the account in this transaction (EIP-6780)."""
+        self._write(self._created, address, True)
+
+    def was_created(self, address: bytes) -> bool:
+        """Whether a creation made the account in this transaction."""
+        return address in self._created
+
+    def mark_destroyed(self, address: bytes) -> None:
+        """Have the account deleted at the end of this transaction."""
+        self._write(self._destroyed, address, True)
+
+    def access_address(self, address: bytes) -> bool:
+        """Mark the account warm; whether it was cold (EIP-2929)."""
+        if self.is_address_warm(address):
+            return False
+        self.mark_address_warm(address)
+        return True
+
+    def access_slot(self, address: bytes, slot: int) -> bool:
+        """Mark the slot warm; whether it was cold (EIP-2929)."""
+        if self.is_storage_warm(address, slot):
+            return False
+        self.mark_storage_warm(address, slot)
+        return True
+
+    def get_transient(self, address: bytes, slot: int) -> int:
+        """Transient word (EIP-1153)."""
+        return self._words.get((address, slot), 0)
+
+    def set_transient(self, address: bytes, slot: int, value: int) -> None:
+        """Write a transient word."""
+        self._write(self._words, (address, slot), value)
+
+    def original_storage(self, address: bytes, slot: int) -> int:
+        """Word at ``slot`` at the start of this transaction (EIP-2200)."""
+        return self.get_storage(address, slot, from_journal=False)
+
+    def add_balance(self, address: bytes, delta: int) -> None:
+        """Add ``delta`` wei, which may be negative."""
+        self.delta_balance(address, delta)
+
+    def _write(self, mapping: dict[Any, Any], key: Any, value: Any) -> None:
+        self._undo.append((mapping, key, mapping.get(key, _MISSING)))
+        mapping[key] = value
 
     def commit(self, snapshot: int) -> None:
         """Keep the changes since ``snapshot``; nothing to do."""
