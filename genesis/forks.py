@@ -47,17 +47,20 @@ class BlobParameters:
 
 @dataclass(frozen=True, slots=True)
 class ForkSchedule:
-    """When each fork begins.
+    """When each fork begins. A fork that is not named begins with the next later one.
 
     Attributes:
-        blocks: (block number, fork) ascending; the first is (0, ...).
+        blocks: (block number, fork) ascending, Paris and earlier; the first is (0, ...).
         times: (timestamp, fork) ascending, Shanghai and later.
-        blobs: (timestamp, parameters) ascending, Cancun and later.
+        blobs: (timestamp, parameters) ascending, Cancun and later; changes of the parameters, with
+            a fork or without.
+        terminal_total_difficulty: as the genesis file says it; Paris begins by block number.
     """
 
     blocks: tuple[tuple[int, Fork], ...]
     times: tuple[tuple[int, Fork], ...] = ()
     blobs: tuple[tuple[int, BlobParameters], ...] = ()
+    terminal_total_difficulty: int = 0
 
     def fork(self, number: int, timestamp: int) -> Fork:
         """Rules of the block with this number and timestamp (seconds)."""
@@ -78,13 +81,26 @@ class ForkSchedule:
                 found = parameters
         return found
 
+    def change_times(self) -> tuple[int, ...]:
+        """Every timestamp at which a fork begins or blob parameters change, ascending."""
+        return tuple(sorted({start for start, _ in (*self.times, *self.blobs)}))
+
 
 CANCUN_BLOBS = BlobParameters(3, 6, 3_338_477)
 PRAGUE_BLOBS = BlobParameters(6, 9, 5_007_716)
 
-OSAKA_FROM_GENESIS = ForkSchedule(
-    blocks=((0, Fork.PARIS),),
-    times=((0, Fork.OSAKA),),
-    blobs=((0, PRAGUE_BLOBS),),
-)
+
+def schedule_of(fork: Fork) -> ForkSchedule:
+    """The schedule in which ``fork`` holds from the first block on, with mainnet's blob limits."""
+    if fork <= Fork.PARIS:
+        return ForkSchedule(((0, fork),))
+    blobs = {Fork.CANCUN: CANCUN_BLOBS, Fork.PRAGUE: PRAGUE_BLOBS, Fork.OSAKA: PRAGUE_BLOBS}
+    return ForkSchedule(
+        blocks=((0, Fork.PARIS),),
+        times=((0, fork),),
+        blobs=((0, blobs[fork]),) if fork in blobs else (),
+    )
+
+
+OSAKA_FROM_GENESIS = schedule_of(Fork.OSAKA)
 """Every rule up to Osaka from the first block: the default of new genesis files."""

@@ -1,8 +1,9 @@
 """The genesis file: everything that decides which chain this is.
 
-The format is geth's: ``config`` with ``chainId`` and fork times, the header fields, ``alloc``. Ours
-is the object ``config.assay``. The file is complete in itself: code and storage of native accounts,
-validators and system contracts stand in ``alloc``, so equal files are equal chains on any version.
+The format is geth's: ``config`` with ``chainId`` and forks, the header fields, ``alloc``. Ours is
+the object ``config.assay``; a file without it is a chain with Ethereum's own rules. The file is
+complete in itself: code and storage of native accounts, validators and system contracts stand in
+``alloc``, so equal files are equal chains on any version.
 """
 
 import json
@@ -13,7 +14,8 @@ from typing import Any, Final
 
 from genesis.errors import GenesisError
 from genesis.fields import address, boolean, data, nesting, number, object_of, refuse_unknown
-from genesis.forks import OSAKA_FROM_GENESIS, ForkSchedule
+from genesis.forks import OSAKA_FROM_GENESIS, Fork, ForkSchedule
+from genesis.schedule import CONFIG_FIELDS, format_schedule, parse_schedule
 
 __all__ = [
     "Allocation",
@@ -36,26 +38,6 @@ ZERO_HASH: Final = bytes(32)
 ZERO_ADDRESS: Final = bytes(20)
 _MAX_NESTING: Final = 16
 _MAX_CHAIN_ID: Final = (1 << 53) - 1  # JavaScript clients read it into a number
-
-_FORK_BLOCKS: Final = (
-    "homesteadBlock",
-    "eip150Block",
-    "eip155Block",
-    "eip158Block",
-    "byzantiumBlock",
-    "constantinopleBlock",
-    "petersburgBlock",
-    "istanbulBlock",
-    "berlinBlock",
-    "londonBlock",
-)
-_FORK_TIMES: Final = ("shanghaiTime", "cancunTime", "pragueTime")
-_BLOB_SCHEDULE: Final = {
-    "cancun": {"target": 3, "max": 6, "baseFeeUpdateFraction": 3338477},
-    "prague": {"target": 6, "max": 9, "baseFeeUpdateFraction": 5007716},
-}
-_WITHOUT_MEANING: Final = ("muirGlacierBlock", "arrowGlacierBlock", "grayGlacierBlock")
-"""Forks that moved the difficulty bomb: read, and dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +85,14 @@ class GenesisSpec:
     Attributes:
         chain_id: EIP-155 id, 1 to 2**53 - 1.
         timestamp: seconds since 1970.
-        gas_limit: of every block.
-        base_fee_per_gas: wei, of the first block.
+        gas_limit: of the first block; on an Assay chain of every block.
+        base_fee_per_gas: wei, of the first block; without meaning before London.
         difficulty, nonce (8 bytes), mix_hash (32), coinbase (20), extra_data: header fields.
         alloc: 20-byte address -> account.
         assay: rules of this chain; None: a chain with Ethereum's own rules, see ``qbft``.
         schedule: when each fork begins.
         deposit_contract: 20-byte address whose logs are deposit requests (EIP-6110), or None.
+        excess_blob_gas, blob_gas_used: header fields of the first block, from Cancun on.
     """
 
     chain_id: int
@@ -125,6 +108,8 @@ class GenesisSpec:
     assay: AssayConfig | None = AssayConfig()
     schedule: ForkSchedule = OSAKA_FROM_GENESIS
     deposit_contract: bytes | None = None
+    excess_blob_gas: int = 0
+    blob_gas_used: int = 0
 
     @property
     def qbft(self) -> AssayConfig:
@@ -140,11 +125,12 @@ class GenesisSpec:
 def parse_genesis(text: str | bytes) -> GenesisSpec:
     """Read a genesis file.
 
-    Numbers may be JSON integers, decimal strings or 0x hex strings, as in geth.
+    Numbers may be JSON integers, decimal strings or 0x hex strings, as in geth; null is absent.
 
     Raises:
-        GenesisError: not JSON, a missing, malformed, repeated or unknown field, or a fork schedule
-            other than Prague from the first block.
+        GenesisError: not JSON, a missing, malformed, repeated or unknown field, a fork schedule
+            that contradicts itself or is not followed here, or an Assay chain (``config.assay``)
+            without every fork up to Prague from the first block.
     """
     if nesting(text) > _MAX_NESTING:
         raise GenesisError(f"genesis file: nested deeper than {_MAX_NESTING}")
@@ -154,44 +140,42 @@ def parse_genesis(text: str | bytes) -> GenesisSpec:
         raise GenesisError(f"genesis file is not JSON: {error}") from error
     root = object_of(document, "genesis file")
     refuse_unknown(root, _ROOT_FIELDS, "genesis file")
-    for name in ("number", "gasUsed", "excessBlobGas", "blobGasUsed", "parentHash"):
-        if root.get(name) is not None and number(root[name], name) != 0:
+    root = {name: value for name, value in root.items() if value is not None}
+    for name in ("number", "gasUsed", "parentHash"):
+        if name in root and number(root[name], name) != 0:
             raise GenesisError(f"{name}: {root[name]!r}, expected 0")
     config = object_of(root.get("config"), "config")
-    base_fee = root.get("baseFeePerGas")
+    refuse_unknown(config, _CONFIG_FIELDS, "config")
+    schedule = parse_schedule(config)
+    assay = None if config.get("assay") is None else _assay(config, schedule)
     return GenesisSpec(
-        chain_id=_chain_id(config),
+        chain_id=number(config.get("chainId"), "config.chainId", 1, _MAX_CHAIN_ID),
         timestamp=number(root.get("timestamp", 0), "timestamp"),
         gas_limit=number(root.get("gasLimit"), "gasLimit", 5_000, (1 << 63) - 1),
-        base_fee_per_gas=(
-            DEFAULT_BASE_FEE if base_fee is None else number(base_fee, "baseFeePerGas", 7, 1 << 63)
+        base_fee_per_gas=number(
+            root.get("baseFeePerGas", DEFAULT_BASE_FEE), "baseFeePerGas", 0, 1 << 63
         ),
-        difficulty=number(root.get("difficulty", 0), "difficulty", 0, (1 << 256) - 1),
+        difficulty=number(root.get("difficulty"), "difficulty", 0, (1 << 256) - 1),
         nonce=number(root.get("nonce", 0), "nonce").to_bytes(8, "big"),
         mix_hash=data(root.get("mixHash", "0x" + "00" * 32), "mixHash", 32),
         coinbase=address(root.get("coinbase", "0x" + "00" * 20), "coinbase"),
-        extra_data=_extra_data(root.get("extraData", "0x" + CHAIN_EXTRA_DATA.hex())),
+        extra_data=_extra_data(root, assay),
         alloc=_alloc(object_of(root.get("alloc"), "alloc")),
-        assay=_assay(_checked_config(config)),
+        assay=assay,
+        schedule=schedule,
+        deposit_contract=_deposit_contract(config, assay),
+        excess_blob_gas=_blob_gas(root, "excessBlobGas", assay),
+        blob_gas_used=_blob_gas(root, "blobGasUsed", assay),
     )
 
 
 def format_genesis(spec: GenesisSpec) -> str:
     """The file that ``parse_genesis`` reads back to an equal spec; equal specs give equal text."""
-    assay = spec.qbft
-    config: dict[str, Any] = {"chainId": spec.chain_id}
-    config |= dict.fromkeys(_FORK_BLOCKS, 0)
-    config |= {"terminalTotalDifficulty": 0, "terminalTotalDifficultyPassed": True}
-    config |= dict.fromkeys(_FORK_TIMES, 0)
-    config["blobSchedule"] = _BLOB_SCHEDULE
-    config["assay"] = {
-        "protocolVersion": assay.protocol_version,
-        "blockPeriodSeconds": assay.block_period_seconds,
-        "emptyBlocks": assay.empty_blocks,
-        "requestTimeoutMs": assay.request_timeout_ms,
-        "requestTimeoutCapMs": assay.request_timeout_cap_ms,
-        "transactionGasCap": assay.transaction_gas_cap,
-    }
+    config: dict[str, Any] = {"chainId": spec.chain_id, **format_schedule(spec.schedule)}
+    if spec.deposit_contract is not None:
+        config["depositContractAddress"] = "0x" + spec.deposit_contract.hex()
+    if spec.assay is not None:
+        config["assay"] = _format_assay(spec.assay)
     document = {
         "config": config,
         "nonce": "0x" + spec.nonce.hex(),
@@ -207,6 +191,11 @@ def format_genesis(spec: GenesisSpec) -> str:
             for account in sorted(spec.alloc)
         },
     }
+    if spec.excess_blob_gas or spec.blob_gas_used:
+        document |= {
+            "excessBlobGas": hex(spec.excess_blob_gas),
+            "blobGasUsed": hex(spec.blob_gas_used),
+        }
     return json.dumps(document, indent=2) + "\n"
 
 
@@ -215,11 +204,13 @@ _ROOT_FIELDS: Final = frozenset(
     | {"mixHash", "coinbase", "alloc", "number", "gasUsed", "parentHash"}
     | {"excessBlobGas", "blobGasUsed"}
 )
-_CONFIG_FIELDS: Final = frozenset(
-    {"chainId", "assay", "blobSchedule", "depositContractAddress", "terminalTotalDifficulty"}
-    | {"terminalTotalDifficultyPassed", "mergeNetsplitBlock", "daoForkBlock", "daoForkSupport"}
-    | {*_FORK_BLOCKS, *_FORK_TIMES, *_WITHOUT_MEANING}
-)
+_CONFIG_FIELDS: Final = CONFIG_FIELDS | {
+    "chainId",
+    "assay",
+    "depositContractAddress",
+    "ethash",  # proofs of work are not checked, nor are clique's signatures
+    "clique",
+}
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -235,38 +226,35 @@ def _no_float(text: str) -> Any:
     raise GenesisError(f"{text} is not an integer")
 
 
-def _chain_id(config: Mapping[str, Any]) -> int:
-    return number(config.get("chainId"), "config.chainId", 1, _MAX_CHAIN_ID)
-
-
-def _extra_data(value: Any) -> bytes:
-    extra = data(value, "extraData")
+def _extra_data(root: Mapping[str, Any], assay: AssayConfig | None) -> bytes:
+    if assay is None:
+        return data(root.get("extraData", "0x"), "extraData")
+    extra = data(root.get("extraData", "0x" + CHAIN_EXTRA_DATA.hex()), "extraData")
     if len(extra) > 32:
         raise GenesisError(f"extraData: {len(extra)} bytes, at most 32")
     return extra
 
 
-def _checked_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Refuse a fork schedule that this software would silently not follow."""
-    refuse_unknown(config, _CONFIG_FIELDS, "config")
-    for name in _FORK_TIMES:
-        if number(config.get(name), f"config.{name}") != 0:
-            raise GenesisError(f"config.{name}: {config[name]!r}, expected 0")
-    for name in _FORK_BLOCKS:
-        if number(config.get(name, 0), f"config.{name}") != 0:
-            raise GenesisError(f"config.{name}: {config[name]!r}, expected 0")
-    schedule = object_of(config.get("blobSchedule", _BLOB_SCHEDULE), "config.blobSchedule")
-    if schedule.get("prague") != _BLOB_SCHEDULE["prague"] or set(schedule) - set(_BLOB_SCHEDULE):
-        raise GenesisError(f"config.blobSchedule: {schedule!r}, expected {_BLOB_SCHEDULE!r}")
-    if config.get("daoForkSupport"):
-        raise GenesisError("config.daoForkSupport: True, expected it to be absent")
-    deposit = config.get("depositContractAddress")
-    if deposit is not None and address(deposit, "config.depositContractAddress") != ZERO_ADDRESS:
-        raise GenesisError(f"config.depositContractAddress: {deposit!r}, expected it to be absent")
-    return object_of(config.get("assay"), "config.assay")
+def _blob_gas(root: Mapping[str, Any], name: str, assay: AssayConfig | None) -> int:
+    return number(root.get(name, 0), name, 0, 0 if assay else (1 << 64) - 1)
 
 
-def _assay(fields: Mapping[str, Any]) -> AssayConfig:
+def _deposit_contract(config: Mapping[str, Any], assay: AssayConfig | None) -> bytes | None:
+    value = config.get("depositContractAddress")
+    if value is None:
+        return None
+    contract = address(value, "config.depositContractAddress")
+    if assay is not None and contract != ZERO_ADDRESS:
+        raise GenesisError(f"config.depositContractAddress: {value!r}, expected it to be absent")
+    return None if contract == ZERO_ADDRESS else contract
+
+
+def _assay(config: Mapping[str, Any], schedule: ForkSchedule) -> AssayConfig:
+    first = schedule.fork(0, 0)
+    if first < Fork.PRAGUE:
+        name = Fork(first + 1).name.replace("_", " ").title()
+        raise GenesisError(f"config: {name} is not active at 0, expected all forks up to Prague")
+    fields = object_of(config["assay"], "config.assay")
     known = {
         "protocolVersion": (1, 1 << 16),
         "blockPeriodSeconds": (1, 3600),
@@ -292,6 +280,17 @@ def _assay(fields: Mapping[str, Any]) -> AssayConfig:
         request_timeout_cap_ms=values["requestTimeoutCapMs"],
         transaction_gas_cap=values["transactionGasCap"],
     )
+
+
+def _format_assay(assay: AssayConfig) -> dict[str, Any]:
+    return {
+        "protocolVersion": assay.protocol_version,
+        "blockPeriodSeconds": assay.block_period_seconds,
+        "emptyBlocks": assay.empty_blocks,
+        "requestTimeoutMs": assay.request_timeout_ms,
+        "requestTimeoutCapMs": assay.request_timeout_cap_ms,
+        "transactionGasCap": assay.transaction_gas_cap,
+    }
 
 
 def _alloc(accounts: Mapping[str, Any]) -> Mapping[bytes, Allocation]:
