@@ -1,27 +1,31 @@
 """BLAKE2F: the compression function of BLAKE2b (EIP-152, Istanbul; address 9)."""
 
-from struct import unpack
 from typing import Final
 
-from eth._utils.blake2.compression import blake2b_compress
+import numpy as np
+
 from chain.evm.errors import PrecompileFailure
 from chain.evm.frame import Frame
+from precompiles.kernels import blake2
 
-_INPUT: Final = 213
+_SIZE: Final = 213
+_NOTHING: Final = np.zeros(0, np.uint8)
 
 
 def blake2f(frame: Frame) -> bytes:
-    """One compression.
+    """One compression, 1 gas per round.
 
-    Input: rounds (4 bytes, big-endian; 1 gas each), state (8 words), message (16 words), offset
-    counters (2 words), all words 64 bits little-endian, final block flag (1 byte, 0 or 1).
+    Input: rounds (4 bytes, big-endian), state (8 words), message (16 words), offset counters (2
+    words), all words of 64 bits, little-endian, and the final block flag (1 byte, 0 or 1).
     """
     data = frame.data
-    if len(data) != _INPUT:
-        raise PrecompileFailure(f"invalid input length {len(data)}, want {_INPUT}")
-    rounds = int.from_bytes(data[:4], "big")
+    if len(data) != _SIZE:
+        raise PrecompileFailure(f"invalid input length {len(data)}, want {_SIZE}")
+    rounds, flag = int.from_bytes(data[:4], "big"), data[-1]
     frame.charge(rounds)
-    if data[-1] > 1:
-        raise PrecompileFailure(f"invalid final flag {data[-1]}")
-    h = unpack("<8Q", data[4:68]); m = unpack("<16Q", data[68:196]); t = unpack("<2Q", data[196:212])
-    return bytes(blake2b_compress(rounds, h, m, t, bool(data[-1])))
+    if flag > 1:
+        raise PrecompileFailure(f"invalid final flag {flag}")
+    memory = np.zeros(8 * blake2.WORDS, np.uint8)
+    memory[: 8 * blake2.WORK] = np.frombuffer(data, np.uint8, 8 * blake2.WORK, 4)
+    blake2.compress(memory, _NOTHING, np.array([rounds, flag], np.int64), 1)
+    return memory[: 8 * blake2.MESSAGE].tobytes()
