@@ -5,6 +5,7 @@ from typing import Final
 from chain.header import Header, field_count
 from chain.transactions import Transaction
 from genesis.forks import Fork
+from genesis.spec import GenesisSpec
 
 TRANSACTION_GAS: Final = 21_000
 CREATION_GAS: Final = 32_000
@@ -18,6 +19,7 @@ ACCESS_LIST_ADDRESS_GAS: Final = 2_400
 ACCESS_LIST_SLOT_GAS: Final = 1_900
 AUTHORIZATION_GAS: Final = 25_000
 MAX_INITCODE_SIZE: Final = 49_152
+OSAKA_TRANSACTION_GAS_CAP: Final = 1 << 24
 
 INITIAL_BASE_FEE: Final = 10**9
 ELASTICITY: Final = 2
@@ -48,6 +50,17 @@ def floor_gas(transaction: Transaction, fork: Fork) -> int:
     zeros = transaction.data.count(0)
     tokens = zeros + (len(transaction.data) - zeros) * TOKENS_PER_NONZERO_BYTE
     return TRANSACTION_GAS + FLOOR_GAS_PER_TOKEN * tokens
+
+
+def transaction_gas_cap(spec: GenesisSpec, fork: Fork) -> int | None:
+    """Largest gas limit of one transaction; None where there is none.
+
+    An Assay chain says its own (``assay.transactionGasCap``), Ethereum's begins with Osaka
+    (EIP-7825).
+    """
+    if spec.assay is not None:
+        return spec.assay.transaction_gas_cap
+    return OSAKA_TRANSACTION_GAS_CAP if fork >= Fork.OSAKA else None
 
 
 def next_base_fee(parent: Header) -> int:

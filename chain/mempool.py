@@ -26,7 +26,13 @@ from chain.errors import (
     UnprotectedTransaction,
     WrongChainId,
 )
-from chain.fees import MAX_INITCODE_SIZE, floor_gas, intrinsic_gas, next_base_fee
+from chain.fees import (
+    MAX_INITCODE_SIZE,
+    floor_gas,
+    intrinsic_gas,
+    next_base_fee,
+    transaction_gas_cap,
+)
 from chain.header import Header
 from chain.state_reader import StateReader
 from chain.transactions import Transaction
@@ -94,11 +100,11 @@ class Mempool:
         limits: MempoolLimits = MempoolLimits(),
     ) -> None:
         self._chain_id = spec.chain_id
-        self._gas_cap = spec.qbft.transaction_gas_cap
+        self._spec = spec
         self._limits = limits
         self._head, self._reader = head, reader
         self._base_fee = next_base_fee(head)
-        self._fork = Fork.PRAGUE
+        self._fork = _next_fork(spec, head)
         self._by_hash: dict[bytes, Transaction] = {}
         self._queues: dict[bytes, _Queue] = {}
         self._size = 0
@@ -225,6 +231,7 @@ class Mempool:
             moved = set(self._queues)  # heads were skipped
         self._head, self._reader = header, reader
         self._base_fee = next_base_fee(header)
+        self._fork = _next_fork(self._spec, header)
         for sender in moved & self._queues.keys():
             self._advance(self._queues[sender], reader.account(sender).nonce)
         if header.number % 64 == 0:
@@ -254,8 +261,9 @@ class Mempool:
             raise InitcodeTooLarge(size, MAX_INITCODE_SIZE)
         if transaction.gas_limit > self._head.gas_limit:
             raise GasLimitExceeded(transaction.gas_limit, self._head.gas_limit)
-        if transaction.gas_limit > self._gas_cap:
-            raise GasCapExceeded(transaction.gas_limit, self._gas_cap)
+        cap = transaction_gas_cap(self._spec, self._fork)
+        if cap is not None and transaction.gas_limit > cap:
+            raise GasCapExceeded(transaction.gas_limit, cap)
         if transaction.gas_limit < (want := intrinsic_gas(transaction, self._fork)):
             raise IntrinsicGasTooLow(transaction.gas_limit, want)
         if transaction.gas_limit < (want := floor_gas(transaction, self._fork)):
@@ -361,6 +369,11 @@ class Mempool:
         ]
         for transaction_hash in stale:
             self.discard(transaction_hash)
+
+
+def _next_fork(spec: GenesisSpec, head: Header) -> Fork:
+    """Rules of the block after ``head``, whose time is not known yet."""
+    return spec.schedule.fork(head.number + 1, head.timestamp + 1)
 
 
 def _rank(entry: _Entry, base_fee: int) -> tuple[int, int, Transaction]:
