@@ -1,0 +1,162 @@
+"""Runs a case on EELS and on ours and says what differs; makes a failing case small."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from tests.differential.assembly import assemble, listing
+from tests.differential.eels import Eels
+from tests.differential.ours import Result, run_case
+from tests.differential.programs import Statements, flat
+from tests.differential.worlds import CHAIN_ID, Case
+
+_REASONS: Final[dict[str, tuple[str, ...]]] = {
+    "InvalidSignatureError": ("InvalidSignature", "WrongChainId"),
+    "NonceMismatchError": ("NonceTooLow", "NonceTooHigh"),
+    "NonceOverflowError": ("InvalidTransaction: nonce has max value",),
+    "InsufficientTransactionGasError": ("IntrinsicGasTooLow",),
+    "InsufficientBalanceError": ("InsufficientFunds",),
+    "GasUsedExceedsLimitError": ("GasLimitExceeded",),
+    "InvalidSenderError": ("SenderNotEoa",),
+    "PriorityFeeGreaterThanMaxFeeError": ("TipAboveFeeCap",),
+    "InsufficientMaxFeePerGasError": ("FeeCapTooLow",),
+    "InvalidBlock": ("FeeCapTooLow",),  # a gas price below the base fee has no class of its own
+    "InitCodeTooLargeError": ("InitcodeTooLarge",),
+    "TransactionGasLimitExceededError": ("GasCapExceeded",),
+    "TransactionTypeError": ("TypeNotSupported",),
+    "TransactionTypeContractCreationError": ("MalformedTransaction",),
+    "NoBlobDataError": ("MalformedTransaction",),
+    "EmptyAuthorizationListError": ("MalformedTransaction",),
+    "InvalidBlobVersionedHashError": ("MalformedTransaction",),
+    "BlobCountExceededError": ("InvalidTransaction: too many blobs",),
+    "BlobGasLimitExceededError": ("InvalidTransaction: blob gas limit",),
+    "InsufficientMaxFeePerBlobGasError": ("InvalidTransaction: max fee per blob gas",),
+    "DecodingError": ("MalformedTransaction",),
+}
+"""EELS's class of a refusal -> how ours may begin."""
+
+
+def eels_environment(case: Case) -> dict[str, Any]:
+    """The case's header fields under EELS's names."""
+    given = case.environment
+    return {
+        "block_gas_limit": given.gas_limit,
+        "block_hashes": list(given.ancestors),
+        "coinbase": given.coinbase,
+        "number": given.number,
+        "base_fee_per_gas": given.base_fee_per_gas,
+        "time": given.timestamp,
+        "difficulty": given.difficulty,
+        "prev_randao": given.mix_hash,
+        "excess_blob_gas": given.excess_blob_gas,
+        "parent_beacon_block_root": given.parent_beacon_block_root,
+    }
+
+
+def differences(eels: Eels, case: Case) -> list[str]:
+    """What EELS and we see differently, empty when nothing."""
+    eels.open(case.fork, CHAIN_ID, case.state())
+    theirs = eels.block(eels_environment(case), case.transactions, case.withdrawals)
+    results, ours = run_case(case)
+    found = []
+    for index, (own, other) in enumerate(zip(results, theirs.pop("transactions"), strict=True)):
+        note = case.notes.get(index, "valid")
+        found += [f"transaction {index} ({note}): {text}" for text in _compare(own, other)]
+    for name, value in theirs.items():
+        if ours[name] != value:
+            found.append(f"{name}: EELS {_show(value)}, ours {_show(ours[name])}")
+    return found
+
+
+def _compare(own: Result, other: dict[str, Any]) -> list[str]:
+    if own.refused or other["refused"]:
+        if not own.refused or not other["refused"]:
+            return [f"EELS refuses: {other['refused'] or 'no'}, ours: {own.refused or 'no'}"]
+        allowed = _REASONS.get(other["refused"], ())
+        if any(own.refused.startswith(reason) for reason in allowed):
+            return []
+        return [f"EELS {other['refused']}: {other['text']}, ours {own.refused}"]
+    found = []
+    if own.gas_used != other["gas_used"]:
+        found.append(f"gas used: EELS {other['gas_used']}, ours {own.gas_used}")
+    if own.failed != bool(other["error"]):
+        found.append(f"error: EELS {other['error'] or 'none'}, ours {own.error or 'none'}")
+    if own.output != other["output"]:
+        found.append(f"output: EELS 0x{other['output'].hex()}, ours 0x{own.output.hex()}")
+    return found
+
+
+def _show(value: object) -> str:
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    return str([item.hex() for item in value]) if isinstance(value, list) else str(value)
+
+
+def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
+    """A smaller case that still fails: fewer transactions, programs and statements."""
+    chosen = list(case.transactions)
+    for raw in list(chosen):
+        fewer = [other for other in chosen if other is not raw]
+        if fewer and fails(replace(case, transactions=tuple(fewer))):
+            chosen = fewer
+    case = replace(case, transactions=tuple(chosen), notes={})
+    for address in list(case.programs):
+        whole = case.programs[address]
+        case = _with(case, address, _shrink_list(whole, _attempt(case, address, fails)))
+    return case
+
+
+def _attempt(
+    case: Case, address: bytes, fails: Callable[[Case], bool]
+) -> Callable[[Statements], bool]:
+    return lambda fewer: fails(_with(case, address, fewer))
+
+
+def _with(case: Case, address: bytes, statements: Statements) -> Case:
+    return replace(case, programs={**case.programs, address: statements})
+
+
+def _shrink_list(items: Statements, fails: Callable[[Statements], bool]) -> Statements:
+    """ddmin: take away ever smaller parts as long as it still fails."""
+    if fails([]):
+        return []
+    size = max(len(items) // 2, 1)
+    while True:
+        at = 0
+        while at < len(items):
+            fewer = items[:at] + items[at + size :]
+            if fails(fewer):
+                items = fewer
+            else:
+                at += size
+        if size == 1:
+            return items
+        size //= 2
+
+
+def report(case: Case, found: Sequence[str]) -> str:
+    """A case that a person can read."""
+    lines = [f"fork {case.fork.name}", *found]
+    for index, raw in enumerate(case.transactions):
+        lines.append(f"transaction {index}: 0x{raw.hex()}")
+    for address, statements in case.programs.items():
+        if statements:
+            code = assemble(flat(statements))
+            lines += [f"0x{address.hex()}: {listing(code)}", f"  0x{code.hex()}"]
+    return "\n".join(lines)
+
+
+def check(eels: Eels, make: Callable[[random.Random], Case], seed: int) -> int:
+    """Compare the case that ``seed`` makes; the number of its transactions.
+
+    Raises:
+        AssertionError: with the smallest case found that still differs.
+    """
+    case = make(random.Random(seed))
+    found = differences(eels, case)
+    if not found:
+        return len(case.transactions)
+    small = shrink(case, lambda other: bool(differences(eels, other)))
+    text = report(small, differences(eels, small))
+    raise AssertionError(f"seed {seed}: {'; '.join(found)[:600]}\nshrunk: {text}")
