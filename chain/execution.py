@@ -137,7 +137,7 @@ def execute_block(
         ExecutorFault: this node is broken.
     """
     check_header(spec, parent, block.header)
-    check_body(block)
+    check_body(spec, block)
     execution = _Execution(spec, parent, block.header, source, natives)
     for index, transaction in enumerate(block.transactions):
         try:

@@ -27,8 +27,8 @@ class Receipt:
 
     Attributes:
         type: of the transaction, 0 to 4.
-        status: 1 when it succeeded, 0 when it reverted or halted; 1 beside a ``post_state``, which
-            does not say.
+        status: 1 when it succeeded, 0 when it reverted or halted; 1 when it was read beside a
+            ``post_state``, which does not say.
         cumulative_gas_used: gas of the block up to and including this transaction.
         logs_bloom: 256 bytes, equal to ``logs_bloom(logs)``.
         logs: in order of emission.

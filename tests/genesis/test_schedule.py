@@ -27,6 +27,7 @@ BLOCKS = (
     "constantinopleBlock", "petersburgBlock", "istanbulBlock", "muirGlacierBlock", "berlinBlock",
     "londonBlock", "arrowGlacierBlock", "grayGlacierBlock", "mergeNetsplitBlock",
 )  # fmt: skip
+BLOBS = ("cancun", "prague", "osaka", "bpo1", "bpo2", "bpo3", "bpo4", "bpo5")
 FRONTIER_TO_BPO: dict[str, Any] = {
     **dict(zip(BLOCKS, (0, 3, 6, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33, 36), strict=True)),
     "terminalTotalDifficulty": 4732352,
@@ -78,7 +79,9 @@ def test_forks_of_one_block_are_one() -> None:
 
 
 def test_glaciers_and_petersburg_may_be_left_out() -> None:
-    config = {name: index for index, name in enumerate(BLOCKS) if "Glacier" not in name}
+    config: dict[str, Any] = {
+        name: index for index, name in enumerate(BLOCKS) if "Glacier" not in name
+    }
     config |= {"eip158Block": 2, "petersburgBlock": None, "mergeNetsplitBlock": None}
     schedule = parse_schedule(config)
     assert schedule.fork(5, 0) is Fork.PETERSBURG
@@ -139,10 +142,10 @@ def test_any_schedule_survives_its_file(
     config: dict[str, Any] = dict(zip(BLOCKS[: count + (count > 2)], numbers, strict=False))
     if "mergeNetsplitBlock" in config:
         config["terminalTotalDifficulty"] = config["mergeNetsplitBlock"]
-        names = ("shanghaiTime", "cancunTime", "pragueTime", "osakaTime")
-        config |= dict(zip((*names, *(f"bpo{i}Time" for i in range(1, 6))), times, strict=False))
-    names = ("cancun", "prague", "osaka", *(f"bpo{i}" for i in range(1, 6)))
-    config["blobSchedule"] = dict(zip(names, blobs, strict=True))
+        config |= dict(
+            zip(("shanghaiTime", *(name + "Time" for name in BLOBS)), times, strict=False)
+        )
+    config["blobSchedule"] = dict(zip(BLOBS, blobs, strict=True))
     schedule = parse_schedule({k: v for k, v in config.items() if k not in left_out})
     assert parse_schedule(format_schedule(schedule)) == schedule
     for number in range(0, 100, 7):
