@@ -21,7 +21,7 @@ from chain.evm.fork import AssayComputation, computation_class
 from chain.evm.precompiles import default_natives, precompile_table
 from chain.evm.requests import collect_requests, requests_hash
 from chain.evm.rules import GasAvailable
-from chain.evm.state import BlockEnvironment, WorldState
+from chain.evm.old_state import BlockEnvironment, WorldState
 from chain.evm.transition import Outcome, apply_transaction, system_call
 from chain.fees import next_base_fee
 from chain.header import EMPTY_LIST_HASH, EMPTY_REQUESTS_HASH, EMPTY_TRIE_ROOT, Header
@@ -231,7 +231,7 @@ class _Execution:
         """Header fields that execution determines, and new nodes and codes."""
         logs = [log for receipt in self.receipts for log in receipt.logs]
         requests = collect_requests(self._computation, self._state, logs, None)
-        state_root, nodes = self._state.make_root()
+        state_root, nodes, _, _ = self._state.change()
         blooms = [receipt.logs_bloom for receipt in self.receipts if receipt.logs]
         results: dict[str, Any] = {
             "gas_used": self._gas_used,

@@ -39,7 +39,12 @@ def encode_bytes(data: bytes) -> bytes:
 def join_list(encoded: Iterable[bytes]) -> bytes:
     """RLP list of items that are encoded already."""
     payload = b"".join(encoded)
-    return _prefix(0xC0, len(payload)) + payload
+    return list_prefix(len(payload)) + payload
+
+
+def list_prefix(size: int) -> bytes:
+    """What precedes the payload of a list of ``size`` bytes."""
+    return _prefix(0xC0, size)
 
 
 def uint(value: int) -> bytes:

@@ -18,7 +18,7 @@ from chain.errors import (
 )
 from chain.evm.fork import AssayComputation
 from chain.evm.rules import check_envelope
-from chain.evm.state import WorldState
+from chain.evm.old_state import WorldState
 from chain.evm.transition import Outcome, run_transaction
 from chain.execution import NodeSource, computation_of, environment_of
 from chain.header import Header

@@ -19,7 +19,7 @@ from eth.exceptions import WriteProtection as EvmWriteProtection
 from eth.vm.forks.prague.computation import PRAGUE_PRECOMPILES
 
 from chain.errors import ExecutorFault
-from chain.evm.state import WorldState
+from chain.evm.old_state import WorldState
 from precompiles.abi import encode_revert
 from precompiles.context import Call, NativeAccount
 from precompiles.errors import (

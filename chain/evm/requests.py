@@ -10,7 +10,7 @@ from typing import Final
 
 from chain.errors import InvalidBlock
 from chain.evm.fork import AssayComputation
-from chain.evm.state import WorldState
+from chain.evm.old_state import WorldState
 from chain.evm.transition import system_call
 from chain.receipts import Log
 from genesis.addresses import CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS

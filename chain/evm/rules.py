@@ -21,7 +21,7 @@ from chain.errors import (
     TypeNotSupported,
     WrongChainId,
 )
-from chain.evm.state import WorldState
+from chain.evm.old_state import WorldState
 from chain.fees import MAX_INITCODE_SIZE, floor_gas, intrinsic_gas
 from chain.transactions import Transaction
 from genesis.forks import Fork

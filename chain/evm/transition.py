@@ -30,7 +30,7 @@ from chain.evm.rules import (
     check_transaction,
     is_delegation,
 )
-from chain.evm.state import WorldState
+from chain.evm.old_state import WorldState
 from chain.fees import AUTHORIZATION_GAS, floor_gas, intrinsic_gas
 from chain.receipts import Log
 from chain.transactions import MAX_NONCE, Authorization, Transaction

@@ -11,7 +11,7 @@ from chain.evm.fork import computation_class
 from chain.evm.precompiles import precompile_table
 from chain.evm.requests import MAINNET_DEPOSIT_CONTRACT, collect_requests, requests_hash
 from chain.evm.rules import GAS_PER_BLOB, MAX_BLOB_GAS, GasAvailable
-from chain.evm.state import BlockEnvironment, WorldState
+from chain.evm.old_state import BlockEnvironment, WorldState
 from chain.evm.transition import apply_transaction, system_call
 from chain.execution import receipt_of
 from chain.fees import next_base_fee
@@ -87,7 +87,7 @@ class Chain:
         state.finish_transaction()
         logs = [log for receipt in receipts for log in receipt.logs]
         requests = collect_requests(COMPUTATION, state, logs, MAINNET_DEPOSIT_CONTRACT)
-        root, nodes = state.make_root()
+        root, nodes, _, _ = state.change()
         results: dict[str, Any] = {
             "gas_used": used,
             "blob_gas_used": blob_gas,

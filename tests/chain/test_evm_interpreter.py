@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from chain.evm.fork import computation_class
 from chain.evm.interpreter import _COSTS, _MEMORY, jump_destinations, run_code
-from chain.evm.state import BlockEnvironment, WorldState
+from chain.evm.old_state import BlockEnvironment, WorldState
 from chain.header import EMPTY_TRIE_ROOT
 from tests.chain.evm_world import CONTRACT, OTHER, op, push
 
