@@ -8,6 +8,7 @@ ChainError
 │   └── ExecutionMismatch  the block declares other results than this node computed
 ├── ProofError             a Merkle proof does not prove what it claims
 ├── StoreError             the database cannot be used: foreign, newer, locked, full
+├── StateNotAvailable      the state after an old block was given up (pruned database)
 └── ExecutorFault          this node is broken: stop, never vote
 """
 
@@ -220,6 +221,10 @@ class ProofError(ChainError):
 
 class StoreError(ChainError):
     """The database cannot be used; the text says what to do."""
+
+
+class StateNotAvailable(ChainError):
+    """Somebody asked for the state after a block that this node does not keep any more."""
 
 
 class CallFailed(ChainError):

@@ -13,6 +13,7 @@ from chain.errors import (
     InvalidBlock,
     InvalidSeal,
     InvalidTransaction,
+    StateNotAvailable,
     StoreError,
 )
 from chain.header import Header
@@ -68,6 +69,7 @@ _KINDS: Final[dict[str, type[Exception]]] = {
     "block": InvalidBlock,
     "transaction": InvalidTransaction,
     "store": StoreError,
+    "state": StateNotAvailable,
     "genesis": GenesisError,
 }
 

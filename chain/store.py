@@ -1,12 +1,15 @@
 """The database: LMDB, one writer process, any number of reader processes (ADR 0013).
 
-One write transaction per block holds block, receipts, new trie nodes and codes, indexes,
-certificate and head; it is on disk when ``write_block`` returns, or nothing of it is.
+One write transaction per block holds block, receipts, nodes and codes with their reference counts,
+indexes, certificate and head; it is on disk when ``write_block`` returns, or nothing of it is.
+Headers, blocks and receipts are kept for ever; of the states, all or the newest N
+(``chain.store_history``).
 
 ========== ============================ ====================================================
 table      key                          value
 ========== ============================ ====================================================
-meta       schema, genesis, head        version; block hashes
+meta       schema, genesis, head,       version; block hashes; states kept (0: all); number of
+           history, oldest              the oldest block whose state is kept
 headers    block hash                   CHAIN header
 blocks     block hash                   RLP block
 senders    block hash                   20 bytes per transaction, recovered once
@@ -14,54 +17,41 @@ receipts   block hash                   RLP list of receipt encodings
 canonical  number, 8 bytes big-endian   block hash
 locations  transaction hash             block hash, index in 4 bytes
 seals      block hash                   commit certificate
+changes    number, 8 bytes big-endian   the validator set after this block is a new one: proof
 nodes      keccak256                    trie node or code; content-addressed, never changed
-changes    number, 8 bytes big-endian   empty: the validator set after this block is a new one
+counts     keccak256                    4 bytes: reference count of a node, where above 1
+removals   number, 8 bytes big-endian   (keccak256, 4 bytes)*: references that the block dropped
 ========== ============================ ====================================================
 """
 
-import fcntl
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
-import lmdb
-
-from chain import rlp
+from chain import rlp, store_history
 from chain.blocks import Block, decode_block
 from chain.certificate import CommitCertificate, decode_certificate
 from chain.errors import InvalidBlock, StoreError
-from chain.header import Header, decode_header
+from chain.header import EMPTY_TRIE_ROOT, Header, decode_header
+from chain.proof import account_proof
 from chain.receipts import Receipt, decode_receipt, encode_receipt
 from chain.state_reader import StateReader
+from chain.state_walk import occurrences
+from chain.store_file import DEFAULT_MAP_SIZE, SCHEMA_VERSION, StoreFile, Transaction
+from chain.store_history import ARCHIVE, DEFAULT_HISTORY, height_key
 from chain.transactions import decode_transaction
-from chain.validator_set import read_validators
+from chain.validator_set import ValidatorProof, read_validators, validator_slots
 from genesis.addresses import VALIDATOR_SET
 
-SCHEMA_VERSION: Final = 1
-DEFAULT_MAP_SIZE: Final = 1 << 38
-"""Address space reserved for the file, in bytes; disk is used only as data arrives."""
+__all__ = ["ARCHIVE", "DEFAULT_HISTORY", "SCHEMA_VERSION", "Executed", "StateSource", "Store"]
 
-_TABLES: Final = (
-    "meta",
-    "headers",
-    "blocks",
-    "senders",
-    "receipts",
-    "canonical",
-    "locations",
-    "seals",
-    "nodes",
-    "changes",
-)
-_MAX_READERS: Final = 512
 _Value = TypeVar("_Value")
+_NUMBER_BITS: Final = 64
 
 
 class Executed(Protocol):
-    """A block with what its execution produced (``chain.execution.ExecutedBlock``)."""
+    """A block with what its execution produced (``chain.requests.ExecutedBlock``)."""
 
     @property
     def block(self) -> Block:
@@ -73,7 +63,46 @@ class Executed(Protocol):
 
     @property
     def nodes(self) -> Mapping[bytes, bytes]:
-        """New trie nodes and codes by keccak256."""
+        """Trie nodes and codes by keccak256."""
+
+    @property
+    def added(self) -> Mapping[bytes, int]:
+        """Occurrences in the state that the block added."""
+
+    @property
+    def removed(self) -> Mapping[bytes, int]:
+        """Occurrences in the state that the block removed."""
+
+
+class StateSource:
+    """What execution reads on top of one block.
+
+    Args:
+        store: database.
+        header: of the block; its state may be given up while it is read.
+    """
+
+    def __init__(self, store: "Store", header: Header) -> None:
+        self._store, self._header = store, header
+
+    def node(self, digest: bytes) -> bytes:
+        """Trie node or code by keccak256.
+
+        Raises:
+            StateNotAvailable: it is gone with the state that it belonged to.
+            KeyError: it is missing.
+        """
+        try:
+            return self._store.node(digest)
+        except KeyError:
+            if self._header.number < self._store.oldest_state():
+                history = self._store.history
+                raise store_history.state_not_available(self._header, history) from None
+            raise
+
+    def canonical_hash(self, number: int) -> bytes | None:
+        """Hash of the block at a height, None above the head."""
+        return self._store.canonical_hash(number)
 
 
 class Store:
@@ -83,31 +112,29 @@ class Store:
         path: folder; created by a writer, must exist for a reader.
         readonly: open beside a writer in another process.
         map_size: upper limit of the file in bytes.
+        history: newest states to keep from now on, ARCHIVE for all; None goes on as the database
+            was used before, and keeps DEFAULT_HISTORY states in a new one. For writers only.
 
     Raises:
-        StoreError: foreign or newer data, a second writer, or nothing to read.
+        StoreError: foreign, newer or torn data, a second writer, or nothing to read.
     """
 
     def __init__(
-        self, path: Path, *, readonly: bool = False, map_size: int = DEFAULT_MAP_SIZE
+        self,
+        path: Path,
+        *,
+        readonly: bool = False,
+        map_size: int = DEFAULT_MAP_SIZE,
+        history: int | None = None,
     ) -> None:
         self.path = path
-        self._lock: IO[str] | None = None
-        if readonly:
-            if not (path / "data.mdb").exists():
-                raise StoreError(f"no chain database in {path}")
-        else:
-            self._lock = _lock_for_writing(path)
-        try:
-            self._env = _open_environment(path, readonly, map_size)
-        except StoreError:
-            self._unlock()
-            raise
-        try:
-            self._tables = self._open_tables(readonly)
-        except StoreError:
-            self.close()
-            raise
+        self._file = StoreFile(path, readonly, map_size)
+        if not readonly:
+            try:
+                self._set_history(history)
+            except StoreError:
+                self.close()
+                raise
 
     def __enter__(self) -> "Store":
         return self
@@ -122,20 +149,37 @@ class Store:
 
     def close(self) -> None:
         """Release file and lock; further use raises."""
-        self._env.close()
-        self._unlock()
+        self._file.close()
+
+    @property
+    def file(self) -> StoreFile:
+        """The tables themselves, for ``chain.store_check``."""
+        return self._file
+
+    @property
+    def history(self) -> int:
+        """Number of newest states that are kept, ARCHIVE for all."""
+        return int.from_bytes(self._file.get("meta", b"history") or b"", "big")
+
+    def oldest_state(self) -> int:
+        """Number of the oldest block whose state is kept; 0 in an archive."""
+        return int.from_bytes(self._file.get("meta", b"oldest") or b"", "big")
 
     def is_empty(self) -> bool:
         """Whether ``write_genesis`` has never run here."""
-        return self._get("meta", b"genesis") is None
+        return self._file.get("meta", b"genesis") is None
 
     def genesis_hash(self) -> bytes:
         """Hash of block 0; StoreError when there is none yet."""
-        return self._require("meta", b"genesis", "genesis")
+        return self._require(b"genesis")
+
+    def head_hash(self) -> bytes:
+        """Hash of the newest final block, as of the last commit of the writer."""
+        return self._require(b"head")
 
     def head(self) -> Header:
         """Newest final block's header, as of the last commit of the writer."""
-        head = self.header(self._require("meta", b"head", "head"))
+        head = self.header(self.head_hash())
         if head is None:
             raise StoreError(f"{self.path}: the head's header is missing")
         return head
@@ -146,7 +190,9 @@ class Store:
 
     def canonical_hash(self, number: int) -> bytes | None:
         """Hash of the block at a height, None above the head."""
-        return self._get("canonical", _height(number)) if number >= 0 else None
+        if not 0 <= number < 1 << _NUMBER_BITS:
+            return None
+        return self._file.get("canonical", height_key(number))
 
     def header_by_number(self, number: int) -> Header | None:
         """Header at a height, None above the head."""
@@ -155,24 +201,27 @@ class Store:
 
     def block(self, block_hash: bytes) -> Block | None:
         """Whole block by hash; senders are not recovered again."""
-        encoded = self._get("blocks", block_hash)
-        if encoded is None:
-            return None
-        joined = self._get("senders", block_hash) or b""
+        joined = self._file.get("senders", block_hash) or b""
         senders = iter([joined[at : at + 20] for at in range(0, len(joined), 20)])
-        return decode_block(encoded, lambda raw: decode_transaction(raw, next(senders)), None)
+        return self._read(
+            "blocks",
+            block_hash,
+            lambda encoded: decode_block(
+                encoded, lambda raw: decode_transaction(raw, next(senders)), None
+            ),
+        )
 
     def encoded_block(self, block_hash: bytes) -> bytes | None:
         """RLP of a block as written."""
-        return self._get("blocks", block_hash)
+        return self._file.get("blocks", block_hash)
 
     def receipts(self, block_hash: bytes) -> tuple[Receipt, ...] | None:
         """Receipts of a block in order."""
-        return self._read("receipts", block_hash, _decode_receipts)
+        return self._read("receipts", block_hash, decode_receipts)
 
     def transaction_location(self, transaction_hash: bytes) -> tuple[bytes, int] | None:
         """(block hash, index) of a mined transaction."""
-        value = self._get("locations", transaction_hash)
+        value = self._file.get("locations", transaction_hash)
         return None if value is None else (value[:32], int.from_bytes(value[32:], "big"))
 
     def certificate(self, block_hash: bytes) -> CommitCertificate | None:
@@ -181,19 +230,39 @@ class Store:
 
     def node(self, digest: bytes) -> bytes:
         """Trie node or code by keccak256; raises KeyError."""
-        value = self._get("nodes", digest)
+        value = self._file.get("nodes", digest)
         if value is None:
             raise KeyError(digest)
         return value
 
+    def source(self, header: Header) -> StateSource:
+        """What execution on top of a block reads."""
+        return StateSource(self, header)
+
     def state(self, header: Header) -> StateReader:
-        """State after a block."""
-        return StateReader(self.node, header.state_root)
+        """State after a block; reading raises StateNotAvailable when it was given up."""
+        return StateReader(self.source(header).node, header.state_root)
 
     def validator_change_heights(self) -> list[int]:
-        """Ascending heights after which the validator set is another than before; 0 is first."""
-        with self._env.begin(db=self._tables["changes"]) as txn:
-            return [int.from_bytes(key, "big") for key in txn.cursor().iternext(values=False)]
+        """Ascending heights after which the validator set is another than before.
+
+        0 is first; the list of a chain without validators is empty.
+        """
+        with self._file.read() as txn:
+            return [int.from_bytes(key, "big") for key, _ in txn.items("changes")]
+
+    def validator_proof(self, number: int) -> ValidatorProof:
+        """Proof of the set that a block of ``validator_change_heights`` brought.
+
+        It was stored with the block: a pruned database has it, too.
+
+        Raises:
+            StoreError: that block changed no set.
+        """
+        proof = self._read("changes", height_key(number), decode_validator_proof)
+        if proof is None:
+            raise StoreError(f"{self.path}: block {number} changed no validator set")
+        return proof
 
     def write_genesis(self, block: Block, nodes: Mapping[bytes, bytes]) -> None:
         """Make block 0 the head; does nothing when this very block is there already.
@@ -208,18 +277,22 @@ class Store:
                     f"0x{self.genesis_hash().hex()}, not 0x{block.hash.hex()}"
                 )
             return
-        with self._write() as txn:
-            self._put_nodes(txn, nodes)
-            self._put_block(txn, block, ())
-            txn.put(b"genesis", block.hash, db=self._tables["meta"])
-            txn.put(_height(0), b"", db=self._tables["changes"])
+        root = block.header.state_root
+        state = StateReader(nodes.__getitem__, root)
+        with self._file.write() as txn:
+            store_history.add_nodes(txn, nodes, occurrences(nodes.__getitem__, root))
+            _put_block(txn, block, ())
+            txn.put("meta", b"genesis", block.hash)
+            txn.put("meta", b"oldest", height_key(0))
+            if state.account(VALIDATOR_SET).storage_root != EMPTY_TRIE_ROOT:
+                txn.put("changes", height_key(0), _validator_proof(state))
 
     def write_block(self, executed: Executed, certificate: CommitCertificate | None) -> None:
         """Append a final block: everything or nothing, on disk when this returns.
 
         Args:
-            executed: block on top of the head, its receipts and new nodes.
-            certificate: None only on chains without validators (the one-process dev chain).
+            executed: block on top of the head with what its execution produced.
+            certificate: None only on chains without validators.
 
         Raises:
             StoreError: the block does not extend the head, or the disk or map is full.
@@ -230,141 +303,81 @@ class Store:
                 f"block {block.number} with parent 0x{block.header.parent_hash.hex()} does not "
                 f"extend the head {head.number} 0x{head.hash.hex()}"
             )
-        changed = self._validators_changed(head, executed)
-        with self._write() as txn:
-            self._put_nodes(txn, executed.nodes)
-            self._put_block(txn, block, executed.receipts)
+        change = self._validator_change(head, executed)
+        history = self.history
+        with self._file.write() as txn:
+            added = executed.added or dict.fromkeys(executed.nodes, 1)
+            store_history.add_nodes(txn, executed.nodes, added)
+            store_history.note_removals(txn, block.number, executed.removed)
+            store_history.prune(txn, block.number, history)
+            _put_block(txn, block, executed.receipts)
             if certificate is not None:
-                txn.put(block.hash, certificate.rlp, db=self._tables["seals"])
-            if changed:
-                txn.put(_height(block.number), b"", db=self._tables["changes"])
+                txn.put("seals", block.hash, certificate.rlp)
+            if change is not None:
+                txn.put("changes", height_key(block.number), change)
 
-    def _put_nodes(self, txn: Any, nodes: Mapping[bytes, bytes]) -> None:
-        cursor = txn.cursor(self._tables["nodes"])
-        cursor.putmulti(sorted(nodes.items()), overwrite=False)
-
-    def _put_block(self, txn: Any, block: Block, receipts: tuple[Receipt, ...]) -> None:
-        tables, digest = self._tables, block.hash
-        txn.put(digest, block.header.rlp, db=tables["headers"])
-        txn.put(digest, block.rlp, db=tables["blocks"])
-        txn.put(digest, b"".join([tx.sender for tx in block.transactions]), db=tables["senders"])
-        txn.put(digest, rlp.encode([encode_receipt(r) for r in receipts]), db=tables["receipts"])
-        txn.put(_height(block.number), digest, db=tables["canonical"])
-        for index, transaction in enumerate(block.transactions):
-            location = digest + index.to_bytes(4, "big")
-            txn.put(transaction.hash, location, db=tables["locations"])
-        txn.put(b"head", digest, db=tables["meta"])
-
-    def _validators_changed(self, head: Header, executed: Executed) -> bool:
+    def _validator_change(self, head: Header, executed: Executed) -> bytes | None:
+        """Proof of the new validator set when the block brings one."""
         before = self.state(head)
         after = StateReader(
             lambda digest: executed.nodes.get(digest) or self.node(digest),
             executed.block.header.state_root,
         )
         old, new = before.account(VALIDATOR_SET), after.account(VALIDATOR_SET)
-        if old.storage_root == new.storage_root:
-            return False
-        return read_validators(before) != read_validators(after)
+        if old.storage_root in (new.storage_root, EMPTY_TRIE_ROOT):
+            return None
+        if read_validators(before) == read_validators(after):
+            return None
+        return _validator_proof(after)
 
-    def _open_tables(self, readonly: bool) -> dict[str, Any]:
-        try:
-            with self._env.begin() as txn:
-                names = {
-                    bytes(key).decode("latin-1") for key in txn.cursor().iternext(values=False)
-                }
-            if names - set(_TABLES):
-                raise StoreError(f"{self.path} holds a database of another program")
-            if names or readonly:
-                tables = {name: self._env.open_db(name.encode(), create=False) for name in _TABLES}
-            else:
-                with self._env.begin(write=True) as txn:  # all tables and the version, or nothing
-                    tables = {name: self._env.open_db(name.encode(), txn) for name in _TABLES}
-                    txn.put(b"schema", rlp.encode_uint(SCHEMA_VERSION), db=tables["meta"])
-            with self._env.begin(db=tables["meta"]) as txn:
-                self._check_schema(txn.get(b"schema"))
-        except lmdb.Error as error:
-            raise StoreError(f"{self.path} holds no complete chain database: {error}") from None
-        return tables
+    def _set_history(self, history: int | None) -> None:
+        known = self._file.get("meta", b"history")
+        if history is None:
+            history = DEFAULT_HISTORY if known is None else int.from_bytes(known, "big")
+        if height_key(history) != known:
+            with self._file.write() as txn:
+                txn.put("meta", b"history", height_key(history))
 
-    def _check_schema(self, found: bytes | None) -> None:
-        if found is None:
-            raise StoreError(f"{self.path} holds a database of another program: no schema version")
-        version = int.from_bytes(found, "big")
-        if version != SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.path} has schema version {version}, this program has {SCHEMA_VERSION}; "
-                + ("use a newer program" if version > SCHEMA_VERSION else "sync into a new folder")
-            )
-
-    def _get(self, table: str, key: bytes) -> bytes | None:
-        with self._env.begin(db=self._tables[table]) as txn:
-            value: bytes | None = txn.get(key)
-        return value
-
-    def _require(self, table: str, key: bytes, what: str) -> bytes:
-        value = self._get(table, key)
+    def _require(self, key: bytes) -> bytes:
+        value = self._file.get("meta", key)
         if value is None:
-            raise StoreError(f"{self.path} has no {what}: no genesis was written yet")
+            raise StoreError(f"{self.path} has no {key.decode()}: no genesis was written yet")
         return value
 
     def _read(self, table: str, key: bytes, decode: Callable[[bytes], _Value]) -> _Value | None:
-        value = self._get(table, key)
+        value = self._file.get(table, key)
         try:
             return None if value is None else decode(value)
-        except InvalidBlock as error:
+        except (InvalidBlock, rlp.RlpError) as error:
             raise StoreError(f"{self.path}: damaged {table} of 0x{key.hex()}: {error}") from None
 
-    @contextmanager
-    def _write(self) -> Iterator[Any]:
-        try:
-            with self._env.begin(write=True) as txn:
-                yield txn
-        except lmdb.MapFullError:
-            raise StoreError(f"{self.path} is full; open it with a larger map size") from None
-        except lmdb.Error as error:
-            raise StoreError(f"{self.path} cannot be written: {error}") from None
 
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-
-def _height(number: int) -> bytes:
-    return number.to_bytes(8, "big")
-
-
-def _decode_receipts(encoded: bytes) -> tuple[Receipt, ...]:
+def decode_receipts(encoded: bytes) -> tuple[Receipt, ...]:
+    """Read one value of the table of receipts; raises RlpError or InvalidBlock."""
     return tuple([decode_receipt(item) for item in rlp.bytes_list(rlp.decode(encoded))])
 
 
-def _lock_for_writing(path: Path) -> IO[str]:
-    path.mkdir(parents=True, exist_ok=True)
-    lock = (path / "writer.lock").open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        raise StoreError(f"{path} is in use by another node (process {holder})") from None
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock
+def decode_validator_proof(encoded: bytes) -> ValidatorProof:
+    """Read one value of the table of validator set changes; raises RlpError."""
+    account, slots = rlp.decode_list(encoded)
+    return ValidatorProof(
+        rlp.bytes_list(account), tuple([rlp.bytes_list(nodes) for nodes in rlp.as_list(slots)])
+    )
 
 
-def _open_environment(path: Path, readonly: bool, map_size: int) -> Any:
-    try:
-        environment = lmdb.open(
-            str(path),
-            map_size=map_size,
-            max_dbs=len(_TABLES),
-            max_readers=_MAX_READERS,
-            readonly=readonly,
-            readahead=False,
-        )
-    except lmdb.Error as error:
-        raise StoreError(f"{path} cannot be opened: {error}") from None
-    environment.reader_check()  # slots of readers that were killed
-    return environment
+def _validator_proof(state: StateReader) -> bytes:
+    slots = validator_slots(len(read_validators(state)))
+    proof = account_proof(state, VALIDATOR_SET, slots)
+    return rlp.encode([proof.nodes, [item.nodes for item in proof.storage]])
+
+
+def _put_block(txn: Transaction, block: Block, receipts: tuple[Receipt, ...]) -> None:
+    digest = block.hash
+    txn.put("headers", digest, block.header.rlp)
+    txn.put("blocks", digest, block.rlp)
+    txn.put("senders", digest, b"".join([tx.sender for tx in block.transactions]))
+    txn.put("receipts", digest, rlp.encode([encode_receipt(receipt) for receipt in receipts]))
+    txn.put("canonical", height_key(block.number), digest)
+    for index, transaction in enumerate(block.transactions):
+        txn.put("locations", transaction.hash, digest + index.to_bytes(4, "big"))
+    txn.put("meta", b"head", digest)

@@ -49,19 +49,22 @@ class Reader:
         """Run one call on the state after a block."""
         from chain.simulation import call
 
-        return call(self._spec, self._header(request), self._store, request)
+        header = self._header(request)
+        return call(self._spec, header, self._store.source(header), request)
 
     def estimate_gas(self, request: CallRequest) -> int:
         """Least gas limit with which the call succeeds; raises CallFailed."""
         from chain.simulation import estimate_gas
 
-        return estimate_gas(self._spec, self._header(request), self._store, request)
+        header = self._header(request)
+        return estimate_gas(self._spec, header, self._store.source(header), request)
 
     def create_access_list(self, request: CallRequest) -> AccessListResult:
         """Addresses and slots that a call touches."""
         from chain.simulation import create_access_list
 
-        return create_access_list(self._spec, self._header(request), self._store, request)
+        header = self._header(request)
+        return create_access_list(self._spec, header, self._store.source(header), request)
 
     def warm_up(self) -> None:
         """Load the EVM, so that the first call does not wait for it."""

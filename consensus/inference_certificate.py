@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chain.errors import ProofError
+from chain.errors import ProofError, StateNotAvailable
 from chain.extra_data import sealed_extra_data
 from chain.header import Header
 from chain.proof import (
@@ -21,7 +21,6 @@ from chain.proof import (
 from chain.receipts import Log, Receipt
 from chain.state_reader import StateReader
 from chain.store import Store
-from chain.validator_set import read_validators, validator_slots
 from consensus.certificate_schema import (
     InferenceCertificate,
     ModelPart,
@@ -33,7 +32,7 @@ from consensus.certificate_schema import (
 from consensus.errors import CertificateError, LightClientError, VerificationError
 from consensus.light_client import SetChange, Trusted, advance, check_sealed, trust_genesis
 from consensus.model_check import brief, check_chunks, check_execution, check_model
-from genesis.addresses import INFERENCE, VALIDATOR_SET
+from genesis.addresses import INFERENCE
 from genesis.spec import GenesisSpec
 from precompiles.abi import decode, topic
 from precompiles.errors import PrecompileRevert
@@ -73,7 +72,8 @@ def build_certificate(
         A JSON document (docs/spec/inference-certificate.md).
 
     Raises:
-        CertificateError: unknown transaction, no such inference, or a block without seals.
+        CertificateError: unknown transaction, no such inference, a block without seals, or a model
+            whose state this node has given up.
     """
     location = store.transaction_location(transaction_hash)
     if location is None:
@@ -84,7 +84,6 @@ def build_certificate(
         raise CertificateError(f"block 0x{block_hash.hex()} is not in the database")
     position = _choose_log(receipts, index, log_index)
     statement = _statement(receipts[index].logs[position])
-    state = store.state(block.header)
     changes = [height for height in store.validator_change_heights() if 0 < height < block.number]
     certificate = InferenceCertificate(
         chain_id=spec.chain_id,
@@ -97,7 +96,7 @@ def build_certificate(
         transaction_proof=tuple(transaction_proof([tx.raw for tx in block.transactions], index)),
         receipt_proof=tuple(receipt_proof(receipts, index)),
         log=position,
-        model=_model_part(state, statement.model) if include_model else None,
+        model=_model_part(store, block.header, statement.model) if include_model else None,
     )
     return format_certificate(certificate)
 
@@ -287,12 +286,8 @@ def _set_change(store: Store, height: int) -> SetChange:
     header = store.header_by_number(height)
     if header is None:
         raise CertificateError(f"block {height} is not in the database")
-    state = store.state(header)
-    slots = validator_slots(len(read_validators(state)))
-    proof = account_proof(state, VALIDATOR_SET, slots)
-    return SetChange(
-        _sealed(store, header), proof.nodes, tuple(item.nodes for item in proof.storage)
-    )
+    proof = store.validator_proof(height)
+    return SetChange(_sealed(store, header), proof.account, proof.slots)
 
 
 def _sealed(store: Store, header: Header) -> Header:
@@ -304,7 +299,18 @@ def _sealed(store: Store, header: Header) -> Header:
     return replace(header, extra_data=sealed_extra_data(header, certificate))
 
 
-def _model_part(state: StateReader, model_id: bytes) -> ModelPart:
+def _model_part(store: Store, header: Header, model_id: bytes) -> ModelPart:
+    try:
+        return _model_of(store.state(header), model_id)
+    except StateNotAvailable:
+        raise CertificateError(
+            f"the model cannot be proven: this node keeps the last {store.history} states, and "
+            f"block {header.number} is older; ask an archive node (--gcmode archive), or leave "
+            "the model out (--no-model)"
+        ) from None
+
+
+def _model_of(state: StateReader, model_id: bytes) -> ModelPart:
     chunks: list[bytes] = []
     proofs: list[Nodes] = []
     while code := state.code(address := chunk_address(model_id, len(chunks))):

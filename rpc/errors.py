@@ -12,7 +12,7 @@ node and is reported as -32603 without details.
 import logging
 from typing import Final
 
-from chain.errors import CallFailed, ChainError, InvalidTransaction
+from chain.errors import CallFailed, ChainError, InvalidTransaction, StateNotAvailable
 from rpc.abi_registry import revert_reason
 
 PARSE_ERROR: Final = -32700
@@ -84,7 +84,7 @@ def error_of(error: Exception) -> RpcError:
         return error
     if isinstance(error, CallFailed) and error.reason == "revert":
         return ExecutionReverted(revert_reason(error.output), error.output)
-    if isinstance(error, CallFailed | InvalidTransaction):
+    if isinstance(error, CallFailed | InvalidTransaction | StateNotAvailable):
         return RpcError(SERVER_ERROR, str(error))
     if isinstance(error, ChainError):
         _LOG.error("chain error in a request: %s", error)

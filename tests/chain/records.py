@@ -161,7 +161,8 @@ def child(
         logs_bloom=union_bloom([receipt.logs_bloom for receipt in outcome]),
         gas_used=21_000 * len(transactions),
     )
-    return ExecutedBlock(Block(made, tuple(transactions)), outcome, nodes or {})
+    fresh = nodes or {}
+    return ExecutedBlock(Block(made, tuple(transactions)), outcome, fresh, dict.fromkeys(fresh, 1))
 
 
 def certificate(sealed: Header, sealers: Sequence[int], round: int = 0) -> CommitCertificate:

@@ -246,23 +246,56 @@ def test_database_of_another_program(tmp_path: Path) -> None:
 def test_database_without_a_schema(tmp_path: Path) -> None:
     with lmdb.open(str(tmp_path), max_dbs=2) as environment:
         environment.open_db(b"meta")
-    with pytest.raises(StoreError, match="holds no complete chain database"):
+    with pytest.raises(StoreError, match="no schema version"):
         Store(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("version", "text"),
-    [(SCHEMA_VERSION + 1, "use a newer program"), (0, "sync into a new folder")],
+    [(SCHEMA_VERSION + 1, "use a newer program"), (1, "sync into a new folder")],
 )
 def test_other_schema_versions(tmp_path: Path, version: int, text: str) -> None:
     Store(tmp_path).close()
     with lmdb.open(str(tmp_path), max_dbs=20) as environment:
         meta = environment.open_db(b"meta")
         with environment.begin(write=True, db=meta) as txn:
-            txn.put(b"schema", rlp.encode_uint(version) if version else b"\0")
+            txn.put(b"schema", rlp.encode_uint(version))
     for readonly in (True, False):
         with pytest.raises(StoreError, match=f"schema version {version}.*{text}"):
             Store(tmp_path, readonly=readonly)
+
+
+def test_torn_copy(tmp_path: Path, store: Store) -> None:
+    append(store, 3)
+    whole = (store.path / "data.mdb").read_bytes()
+    (tmp_path / "data.mdb").write_bytes(whole[: len(whole) // 2])
+    for readonly in (True, False):
+        with pytest.raises(StoreError, match=r"is a torn copy: \d+ bytes, want \d+"):
+            Store(tmp_path, readonly=readonly)
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the end of the disk."""
+    script = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from tests.chain import crash_writer\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
+        f"crash_writer.main(Path({str(tmp_path)!r}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "StoreError" in done.stderr
+    assert "cannot be written" in done.stderr
+    written = int(done.stdout.split()[-1])
+    with Store(tmp_path) as store:
+        assert store.head().number == written
+        for number in range(written + 1):
+            assert_whole(store, number)
+        append(store, 1)  # there is room again
 
 
 def test_damaged_record_is_named(store: Store) -> None:
