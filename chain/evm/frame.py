@@ -114,3 +114,14 @@ class Frame:
         if left < 0:
             raise OutOfGas
         self.gas = left
+
+
+def expand(frame: Frame, end: int) -> None:
+    """Charge for and grow memory, so that it holds ``end`` bytes, more than it has now.
+
+    Yellow Paper equation 326: 3 gas per word and words**2 / 512.
+    """
+    memory = frame.memory
+    words, before = end + 31 >> 5, len(memory) >> 5
+    frame.charge(3 * (words - before) + (words * words >> 9) - (before * before >> 9))
+    memory.extend(bytes(words - before << 5))

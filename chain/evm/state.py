@@ -260,6 +260,10 @@ class WorldState:
         self._undo.append((self._transient, key, self._transient.get(key, _MISSING)))
         self._transient[key] = value
 
+    def is_destroyed(self, address: bytes) -> bool:
+        """Whether the account will be deleted at the end of this transaction."""
+        return address in self._destroyed
+
     # Access lists (EIP-2929)
 
     def access_address(self, address: bytes) -> bool:

@@ -1,0 +1,132 @@
+"""Tier 1: runs decoded blocks one step after the other. Yellow Paper section 9.
+
+Gas and program counter live in local variables, words are ints. What programs consist of (PUSH,
+DUP, SWAP, arithmetic, memory, jumps) is done here; all else by ``Operation.run``.
+"""
+
+from typing import Final
+
+from chain.evm.errors import InvalidOpcode, OutOfGas, StackOverflow, StackUnderflow
+from chain.evm.frame import Frame, expand
+from chain.evm.program import (
+    DUP,
+    GAS,
+    JUMP,
+    JUMP_TO,
+    JUMPI,
+    JUMPI_TO,
+    MLOAD,
+    MSTORE,
+    NEXT,
+    POP,
+    PUSH,
+    READ,
+    RUN,
+    RUN_END,
+    RUN_NEXT,
+    STOP,
+    SWAP,
+    WORDS1,
+    WORDS2,
+    program_of,
+)
+
+_INVALID: Final = 0xFE
+
+
+def interpret(frame: Frame) -> None:  # noqa: C901 - a call per opcode is what it saves
+    """Run ``frame.code`` until it ends; sets ``gas`` and ``output``.
+
+    Raises:
+        Halt: how it failed; Revert with ``output`` set. All others burn the gas left, so its
+            amount does not matter then.
+    """
+    program = program_of(frame.code, frame.evm.block.fork)
+    blocks, landings = program.blocks, program.landings
+    stack, memory, gas = frame.stack, frame.memory, frame.gas
+    push, pop = stack.append, stack.pop
+    block = blocks.get(0) or program.block(0)
+    while True:
+        gas -= block.gas
+        if gas < 0:
+            raise OutOfGas
+        height = len(stack)
+        if height < block.needs:
+            raise StackUnderflow
+        if height > block.room:
+            raise StackOverflow
+        for kind, argument in block.steps:
+            if kind == PUSH:
+                push(argument)
+            elif kind == DUP:
+                push(stack[argument])
+            elif kind == WORDS2:
+                first = pop()
+                stack[-1] = argument(first, stack[-1])
+            elif kind == SWAP:
+                word = stack[-1]
+                stack[-1] = stack[argument]
+                stack[argument] = word
+            elif kind == POP:
+                pop()
+            elif kind == MLOAD:
+                offset = stack[-1]
+                end = offset + 32
+                if end > len(memory):
+                    frame.gas = gas
+                    expand(frame, end)
+                    gas = frame.gas
+                stack[-1] = int.from_bytes(memory[offset:end], "big")
+            elif kind == MSTORE:
+                offset = pop()
+                end = offset + 32
+                if end > len(memory):
+                    frame.gas = gas
+                    expand(frame, end)
+                    gas = frame.gas
+                memory[offset:end] = pop().to_bytes(32, "big")
+            elif kind == READ:
+                push(argument(frame))
+            elif kind == WORDS1:
+                stack[-1] = argument(stack[-1])
+            elif kind == RUN:
+                frame.gas = gas
+                argument(frame)
+                gas = frame.gas
+            else:
+                first, word = pop(), pop()
+                stack[-1] = argument(first, word, stack[-1])
+        kind = block.end
+        if kind == JUMPI_TO:
+            if pop():
+                target = block.argument
+                block = landings.get(target) or program.land(target)
+                continue
+        elif kind in (JUMP_TO, JUMP):
+            target = pop() if kind == JUMP else block.argument
+            block = landings.get(target) or program.land(target)
+            continue
+        elif kind == RUN_NEXT:
+            frame.gas = gas
+            block.argument(frame)
+            gas = frame.gas
+        elif kind == JUMPI:
+            target = pop()
+            if pop():
+                block = landings.get(target) or program.land(target)
+                continue
+        elif kind == GAS:
+            push(gas)
+        elif kind != NEXT:
+            frame.gas = gas
+            if kind == RUN_END:
+                block.argument(frame)
+            elif kind != STOP:
+                raise InvalidOpcode(_unknown(block.argument))
+            return
+        block = blocks.get(block.next) or program.block(block.next)
+
+
+def _unknown(value: int) -> str:
+    name = "INVALID" if value == _INVALID else f"opcode {value:#04x} not defined"
+    return f"invalid opcode: {name}"
