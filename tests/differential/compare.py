@@ -9,7 +9,7 @@ from tests.differential.assembly import assemble, listing
 from tests.differential.eels import Eels
 from tests.differential.ours import Result, run_case
 from tests.differential.programs import Statements, flat
-from tests.differential.worlds import CHAIN_ID, Case
+from tests.differential.worlds import CHAIN_ID, Case, eels_environment
 
 _REASONS: Final[dict[str, tuple[str, ...]]] = {
     "InvalidSignatureError": ("InvalidSignature", "WrongChainId"),
@@ -37,23 +37,6 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
 """EELS's class of a refusal -> how ours may begin."""
 
 
-def eels_environment(case: Case) -> dict[str, Any]:
-    """The case's header fields under EELS's names."""
-    given = case.environment
-    return {
-        "block_gas_limit": given.gas_limit,
-        "block_hashes": list(given.ancestors),
-        "coinbase": given.coinbase,
-        "number": given.number,
-        "base_fee_per_gas": given.base_fee_per_gas,
-        "time": given.timestamp,
-        "difficulty": given.difficulty,
-        "prev_randao": given.mix_hash,
-        "excess_blob_gas": given.excess_blob_gas,
-        "parent_beacon_block_root": given.parent_beacon_block_root,
-    }
-
-
 def differences(eels: Eels, case: Case) -> list[str]:
     """What EELS and we see differently, empty when nothing."""
     eels.open(case.fork, CHAIN_ID, case.state())
@@ -63,6 +46,10 @@ def differences(eels: Eels, case: Case) -> list[str]:
     for index, (own, other) in enumerate(zip(results, theirs.pop("transactions"), strict=True)):
         note = case.notes.get(index, "valid")
         found += [f"transaction {index} ({note}): {text}" for text in _compare(own, other)]
+    receipts = (theirs.pop("receipts"), ours.pop("receipts"))
+    for index, (other_receipt, receipt) in enumerate(zip(*receipts, strict=False)):
+        if receipt != other_receipt and not found:
+            found.append(f"receipt {index}: EELS {other_receipt.hex()}, ours {receipt.hex()}")
     for name, value in theirs.items():
         if ours[name] != value:
             found.append(f"{name}: EELS {_show(value)}, ours {_show(ours[name])}")
@@ -88,9 +75,7 @@ def _compare(own: Result, other: dict[str, Any]) -> list[str]:
 
 
 def _show(value: object) -> str:
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    return str([item.hex() for item in value]) if isinstance(value, list) else str(value)
+    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
 
 
 def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:

@@ -16,7 +16,7 @@ from typing import Any
 from ethereum import trace
 from ethereum.exceptions import EthereumException
 from ethereum_rlp import rlp
-from ethereum_rlp.exceptions import RLPException
+from ethereum_rlp.exceptions import DecodingError, RLPException
 from ethereum_types.bytes import Bytes32
 from ethereum_types.numeric import U64, U256, Uint
 
@@ -43,6 +43,12 @@ class Fork:
 
     def decode(self, raw: bytes) -> Any:
         """A transaction of this fork; raises what EELS raises."""
+        try:
+            return self._decode(raw)
+        except IndexError as error:  # EELS reads the first byte of nothing
+            raise DecodingError(str(error)) from error
+
+    def _decode(self, raw: bytes) -> Any:
         kind = getattr(self.transactions, "LegacyTransaction", None)
         if kind is None:
             return rlp.decode_to(self.transactions.Transaction, raw)
@@ -195,6 +201,7 @@ def examine_transaction(request: dict[str, Any]) -> dict[str, Any]:
     return {
         "refused": "",
         "sender": bytes(sender),
+        "nonce": int(transaction.nonce),
         "intrinsic_gas": int(intrinsic),
         "floor_gas": int(floor),
         "hash": bytes(digest),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from chain.blobs import blob_base_fee
+from chain.blobs import GAS_PER_BLOB, blob_base_fee
 from chain.blocks import Withdrawal
 from chain.errors import InvalidTransaction
 from chain.evm.environment import BlockEnvironment
@@ -11,10 +11,10 @@ from chain.evm.frame import Interpret
 from chain.evm.interpreter2 import interpret
 from chain.evm.payments import block_reward, pay_withdrawals
 from chain.evm.precompiled.table import precompiles_of
-from chain.evm.requests2 import collect_requests, requests_hash
-from chain.evm.rules2 import GAS_PER_BLOB, GasAvailable
+from chain.evm.requests import collect_requests, requests_hash
+from chain.evm.rules import GasAvailable
 from chain.evm.state import WorldState
-from chain.evm.transition2 import BlockMachine, Outcome, apply_transaction, system_call
+from chain.evm.transition import BlockMachine, Outcome, apply_transaction, system_call
 from chain.genesis_block import genesis_block
 from chain.receipts import Receipt, encode_receipt, logs_bloom, receipts_root, union_bloom
 from chain.transactions import Transaction, decode_transaction
@@ -60,8 +60,9 @@ def machine_of(case: Case, run: Interpret = interpret) -> BlockMachine:
         blob_base_fee=blob_base_fee(excess, limits.base_fee_update_fraction) if limits else 0,
         ancestor_hash=lambda number: environment.ancestors[number - environment.number],
     )
-    state = WorldState(nodes.__getitem__, block.header.state_root)
-    return BlockMachine(state, seen, precompiles_of(fork), run)
+    precompiles = precompiles_of(fork)
+    state = WorldState(nodes.__getitem__, block.header.state_root, precompiles)
+    return BlockMachine(state, seen, precompiles, run)
 
 
 def run_case(case: Case, run: Interpret = interpret) -> tuple[list[Result], dict[str, Any]]:
@@ -98,7 +99,7 @@ def _receipt(
 ) -> Receipt:
     root = b""
     if machine.block.fork < Fork.BYZANTIUM:
-        root = machine.state.make_root()[0]
+        root = machine.state.make_root()
     status = int(outcome.error is None)
     bloom = logs_bloom(outcome.logs)
     return Receipt(transaction.type, status, used, bloom, outcome.logs, root)
@@ -119,5 +120,5 @@ def _end(case: Case, machine: BlockMachine, receipts: list[Receipt]) -> dict[str
         "receipts": [encode_receipt(receipt) for receipt in receipts],
         "receipts_root": receipts_root(receipts),
         "logs_bloom": union_bloom([receipt.logs_bloom for receipt in receipts]),
-        "state_root": state.make_root()[0],
+        "state_root": state.make_root(),
     }

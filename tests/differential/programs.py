@@ -167,6 +167,19 @@ def _shuffle(writer: Writer, _: int) -> None:
         writer.add(bytes((0x8F + max(at, 1),)))
 
 
+def _deep(writer: Writer, _: int) -> None:
+    """DUPn and SWAPn far down, on words of their own."""
+    depth = writer.rnd.randrange(2, 18)
+    words = [writer.operand() for _ in range(depth)]
+    moves = []
+    for _ in range(writer.rnd.randrange(1, 4)):
+        moves.append(bytes((0x80 + writer.rnd.randrange(min(depth, 16)),)))
+        moves.append(bytes((0x90 + writer.rnd.randrange(min(depth, 16)),)))
+    left = depth + len(moves) // 2
+    uses = push(writer.slot()) + b"\x55" + push(writer.slot()) + b"\x55"
+    writer.add(*words, *moves, uses, b"\x50" * (left - 2))
+
+
 def _read(writer: Writer, _: int) -> None:
     address = push(writer.address())
     choices = [
@@ -335,7 +348,8 @@ def _mischief(writer: Writer, _: int) -> None:
 
 _WEIGHTS: Final[dict[Callable[[Writer, int], None], float]] = {
     _calculate: 24,
-    _shuffle: 6,
+    _shuffle: 5,
+    _deep: 1,
     _read: 14,
     _store: 16,
     _copy: 6,

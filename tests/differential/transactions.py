@@ -317,7 +317,7 @@ def program_case(rnd: random.Random, fork: Fork) -> Case:
         draft = random_draft(rnd, case, index, 0)
         if draft.type == BLOB and index > 2:
             draft = draft.with_(type=LEGACY)
-        gas = max(draft.gas, 100_000)
+        gas = max(draft.gas, rnd.choice([100_000, 200_000, 400_000]))
         draft = draft.with_(gas=gas, to=address if draft.to or rnd.random() < 0.5 else b"")
         transactions.append(encode(draft))
     return replace(case, transactions=tuple(transactions))

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from genesis.forks import BlobParameters, Fork, schedule_of
 from genesis.predeploys import system_allocations
@@ -83,6 +83,23 @@ class Case:
     def blob_parameters(self) -> BlobParameters | None:
         """Blob limits of the block."""
         return schedule_of(self.fork).blob_parameters(self.environment.timestamp)
+
+
+def eels_environment(case: Case) -> dict[str, Any]:
+    """The case's header fields under EELS's names."""
+    given = case.environment
+    return {
+        "block_gas_limit": given.gas_limit,
+        "block_hashes": list(given.ancestors),
+        "coinbase": given.coinbase,
+        "number": given.number,
+        "base_fee_per_gas": given.base_fee_per_gas,
+        "time": given.timestamp,
+        "difficulty": given.difficulty,
+        "prev_randao": given.mix_hash,
+        "excess_blob_gas": given.excess_blob_gas,
+        "parent_beacon_block_root": given.parent_beacon_block_root,
+    }
 
 
 def program_address(index: int) -> bytes:
