@@ -6,14 +6,27 @@ A quantity is the shortest hex number, data is hex bytes of full length; address
 from collections.abc import Sequence
 
 from chain import rlp
-from chain.blocks import Block
-from chain.header import Header
+from chain.blobs import GAS_PER_BLOB, blob_fee_of
+from chain.blocks import Block, Withdrawal
+from chain.header import FIELDS, Header
 from chain.receipts import Receipt
 from chain.transactions import AccessList, Authorization, Transaction
+from genesis.forks import ForkSchedule
 from precompiles.hashing import keccak256
 from rpc.logs import LocatedLog
 
 Json = dict[str, object]
+
+_HEADER_NAMES = (
+    "parentHash", "sha3Uncles", "miner", "stateRoot", "transactionsRoot", "receiptsRoot",
+    "logsBloom", "difficulty", "number", "gasLimit", "gasUsed", "timestamp", "extraData", "mixHash",
+    "nonce", "baseFeePerGas", "withdrawalsRoot", "blobGasUsed", "excessBlobGas",
+    "parentBeaconBlockRoot", "requestsHash",
+)  # fmt: skip
+"""In the order of ``chain.header.FIELDS``."""
+
+_SHANGHAI_FIELDS = 17
+_BLOB_TYPE = 3
 
 
 def quantity(number: int) -> str:
@@ -32,31 +45,12 @@ def word(number: int) -> str:
 
 
 def header(value: Header) -> Json:
-    """Fields of a block header, as in ``eth_subscribe`` newHeads."""
-    return {
-        "hash": data(value.hash),
-        "parentHash": data(value.parent_hash),
-        "sha3Uncles": data(value.ommers_hash),
-        "miner": data(value.coinbase),
-        "stateRoot": data(value.state_root),
-        "transactionsRoot": data(value.transactions_root),
-        "receiptsRoot": data(value.receipts_root),
-        "logsBloom": data(value.logs_bloom),
-        "difficulty": hex(value.difficulty),
-        "number": hex(value.number),
-        "gasLimit": hex(value.gas_limit),
-        "gasUsed": hex(value.gas_used),
-        "timestamp": hex(value.timestamp),
-        "extraData": data(value.extra_data),
-        "mixHash": data(value.mix_hash),
-        "nonce": data(value.nonce),
-        "baseFeePerGas": hex(value.base_fee_per_gas),
-        "withdrawalsRoot": data(value.withdrawals_root),
-        "blobGasUsed": hex(value.blob_gas_used),
-        "excessBlobGas": hex(value.excess_blob_gas),
-        "parentBeaconBlockRoot": data(value.parent_beacon_block_root),
-        "requestsHash": data(value.requests_hash),
-    }
+    """Fields of a block header, as in ``eth_subscribe`` newHeads; those that its fork has."""
+    fields: Json = {"hash": data(value.hash)}
+    for name, field in zip(_HEADER_NAMES, FIELDS[: value.field_count], strict=False):
+        content = getattr(value, field)
+        fields[name] = hex(content) if isinstance(content, int) else data(content)
+    return fields
 
 
 def block(value: Block, full: bool) -> Json:
@@ -71,12 +65,31 @@ def block(value: Block, full: bool) -> Json:
         if full
         else [data(tx.hash) for tx in value.transactions]
     )
-    return {
+    fields: Json = {
         **header(value.header),
         "size": hex(len(value.rlp)),
-        "uncles": [],
+        "uncles": [data(ommer.hash) for ommer in value.ommers],
         "transactions": transactions,
-        "withdrawals": [],
+    }
+    if value.header.field_count >= _SHANGHAI_FIELDS:
+        fields["withdrawals"] = [_withdrawal(entry) for entry in value.withdrawals]
+    return fields
+
+
+def uncle(value: Block, index: int) -> Json | None:
+    """An ommer of a block, as a block without transactions; None beyond the last one."""
+    if index >= len(value.ommers):
+        return None
+    ommer = value.ommers[index]
+    return {**header(ommer), "size": hex(len(Block(ommer, ()).rlp)), "uncles": []}
+
+
+def _withdrawal(value: Withdrawal) -> Json:
+    return {
+        "index": hex(value.index),
+        "validatorIndex": hex(value.validator_index),
+        "address": data(value.address),
+        "amount": hex(value.amount),
     }
 
 
@@ -116,6 +129,9 @@ def transaction(tx: Transaction, included: Header | None = None, index: int = 0)
     if tx.type >= 2:
         fields["maxFeePerGas"] = hex(tx.max_fee_per_gas)
         fields["maxPriorityFeePerGas"] = hex(tx.max_priority_fee_per_gas)
+    if tx.type == _BLOB_TYPE:
+        fields["maxFeePerBlobGas"] = hex(tx.max_fee_per_blob_gas)
+        fields["blobVersionedHashes"] = [data(item) for item in tx.blob_versioned_hashes]
     if tx.type == 4:
         fields["authorizationList"] = [_authorization(item) for item in tx.authorization_list]
     return fields
@@ -156,35 +172,38 @@ def log(value: LocatedLog) -> Json:
     }
 
 
-def receipt(value: Block, receipts: Sequence[Receipt], index: int) -> Json:
+def receipt(value: Block, receipts: Sequence[Receipt], index: int, schedule: ForkSchedule) -> Json:
     """The receipt of one transaction.
 
     Args:
         value: its block.
         receipts: of the whole block: gas used and log indexes are differences.
         index: of the transaction.
+        schedule: knows what blob gas cost.
     """
     first_log = sum(len(earlier.logs) for earlier in receipts[:index])
-    return _receipt(value, receipts, index, first_log)
+    return _receipt(value, receipts, index, first_log, schedule)
 
 
-def receipts(value: Block, entries: Sequence[Receipt]) -> list[Json]:
-    """All receipts of a block."""
+def receipts(value: Block, entries: Sequence[Receipt], schedule: ForkSchedule) -> list[Json]:
+    """All receipts of a block; ``schedule`` knows what blob gas cost."""
     result, first_log = [], 0
     for index, entry in enumerate(entries):
-        result.append(_receipt(value, entries, index, first_log))
+        result.append(_receipt(value, entries, index, first_log, schedule))
         first_log += len(entry.logs)
     return result
 
 
-def _receipt(value: Block, receipts: Sequence[Receipt], index: int, first_log: int) -> Json:
+def _receipt(
+    value: Block, receipts: Sequence[Receipt], index: int, first_log: int, schedule: ForkSchedule
+) -> Json:
     tx, own = value.transactions[index], receipts[index]
     before = receipts[index - 1].cumulative_gas_used if index else 0
     logs = [
         log(LocatedLog(entry, value.header, tx.hash, index, first_log + i))
         for i, entry in enumerate(own.logs)
     ]
-    return {
+    fields: Json = {
         "transactionHash": data(tx.hash),
         "transactionIndex": hex(index),
         "blockHash": data(value.header.hash),
@@ -199,9 +218,16 @@ def _receipt(value: Block, receipts: Sequence[Receipt], index: int, first_log: i
         else data(created_address(tx.sender, tx.nonce)),
         "logs": logs,
         "logsBloom": data(own.logs_bloom),
-        "status": hex(own.status),
         "type": hex(own.type),
     }
+    if own.post_state:
+        fields["root"] = data(own.post_state)
+    else:
+        fields["status"] = hex(own.status)
+    if tx.type == _BLOB_TYPE:
+        fields["blobGasUsed"] = hex(GAS_PER_BLOB * len(tx.blob_versioned_hashes))
+        fields["blobGasPrice"] = hex(blob_fee_of(schedule, value.header))
+    return fields
 
 
 def created_address(sender: bytes, nonce: int) -> bytes:

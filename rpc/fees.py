@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
+from chain.blobs import GAS_PER_BLOB, blob_base_fee, blob_fee_of, excess_blob_gas
 from chain.blocks import Block
 from chain.fees import next_base_fee
 from chain.header import Header
 from chain.receipts import Receipt
+from genesis.forks import Fork, ForkSchedule
 from rpc.chain_reader import ChainReader
 from rpc.encode import Json
 from rpc.errors import SERVER_ERROR, RpcError
@@ -36,11 +38,18 @@ def gas_price(chain: ChainReader) -> int:
     return next_base_fee(chain.head()) + suggest_tip(chain)
 
 
-def fee_history(chain: ChainReader, count: int, newest: int, percentiles: Sequence[float]) -> Json:
+def fee_history(
+    chain: ChainReader,
+    schedule: ForkSchedule,
+    count: int,
+    newest: int,
+    percentiles: Sequence[float],
+) -> Json:
     """Fees of up to ``count`` blocks that end with block ``newest``; may run in a thread.
 
     Args:
         chain: blocks to read.
+        schedule: knows from when there is a base fee, and what blob gas cost.
         count: blocks wanted; fewer are given beyond the limits above, or where none exist.
         newest: height.
         percentiles: ascending, in [0, 100]; none for no rewards.
@@ -57,17 +66,43 @@ def fee_history(chain: ChainReader, count: int, newest: int, percentiles: Sequen
     if count == 0:
         return {"oldestBlock": "0x0", "gasUsedRatio": []}
     headers = [found for n in range(first, newest + 1) if (found := chain.header(n)) is not None]
-    fees = [header.base_fee_per_gas for header in headers] + [next_base_fee(headers[-1])]
     history: Json = {
         "oldestBlock": hex(first),
-        "baseFeePerGas": [hex(fee) for fee in fees],
+        "baseFeePerGas": [
+            *(hex(header.base_fee_per_gas) for header in headers),
+            hex(_next_base_fee(schedule, headers[-1])),
+        ],
         "gasUsedRatio": [header.gas_used / header.gas_limit for header in headers],
-        "baseFeePerBlobGas": ["0x1"] * len(fees),
-        "blobGasUsedRatio": [0.0] * len(headers),
+        "baseFeePerBlobGas": [
+            *(hex(blob_fee_of(schedule, header)) for header in headers),
+            hex(_next_blob_fee(schedule, headers[-1])),
+        ],
+        "blobGasUsedRatio": [_blob_ratio(schedule, header) for header in headers],
     }
     if percentiles:
         history["reward"] = [_reward(chain, header, percentiles) for header in headers]
     return history
+
+
+def _next_base_fee(schedule: ForkSchedule, head: Header) -> int:
+    is_london = schedule.fork(head.number + 1, head.timestamp) >= Fork.LONDON
+    return next_base_fee(head) if is_london else 0
+
+
+def _next_blob_fee(schedule: ForkSchedule, head: Header) -> int:
+    """Under the parameters of ``head``: when the next block comes is not known."""
+    parameters = schedule.blob_parameters(head.timestamp)
+    if parameters is None:
+        return 0
+    excess = excess_blob_gas(schedule, head, head.timestamp)
+    return blob_base_fee(excess, parameters.base_fee_update_fraction)
+
+
+def _blob_ratio(schedule: ForkSchedule, header: Header) -> float:
+    parameters = schedule.blob_parameters(header.timestamp)
+    if parameters is None or parameters.max == 0:
+        return 0.0
+    return header.blob_gas_used / (parameters.max * GAS_PER_BLOB)
 
 
 def _reward(chain: ChainReader, header: Header, percentiles: Sequence[float]) -> list[str]:

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Final
 
+from chain.blobs import blob_fee_of
 from chain.blocks import Block
 from chain.fees import next_base_fee
 from chain.header import Header
@@ -31,6 +32,8 @@ def table(node: NodeContext) -> dict[str, Handler]:
         "eth_getBlockTransactionCountByHash": _count_by_hash,
         "eth_getUncleCountByBlockNumber": _uncles_by_number,
         "eth_getUncleCountByBlockHash": _uncles_by_hash,
+        "eth_getUncleByBlockNumberAndIndex": _uncle_by_number,
+        "eth_getUncleByBlockHashAndIndex": _uncle_by_hash,
         "eth_getTransactionByHash": _transaction_by_hash,
         "eth_getRawTransactionByHash": _raw_transaction_by_hash,
         "eth_getTransactionByBlockNumberAndIndex": _transaction_by_number,
@@ -100,11 +103,23 @@ def _count_by_hash(node: NodeContext, params: Params) -> str | None:
 
 
 def _uncles_by_number(node: NodeContext, params: Params) -> str | None:
-    return None if _by_number(node, params) is None else "0x0"
+    block = _by_number(node, params)
+    return None if block is None else hex(len(block.ommers))
 
 
 def _uncles_by_hash(node: NodeContext, params: Params) -> str | None:
-    return None if _by_hash(node, params) is None else "0x0"
+    block = _by_hash(node, params)
+    return None if block is None else hex(len(block.ommers))
+
+
+def _uncle_by_number(node: NodeContext, params: Params) -> Json | None:
+    block, index = _by_number(node, params), argument(params, 1, decode.uint64)
+    return None if block is None else encode.uncle(block, index)
+
+
+def _uncle_by_hash(node: NodeContext, params: Params) -> Json | None:
+    block, index = _by_hash(node, params), argument(params, 1, decode.uint64)
+    return None if block is None else encode.uncle(block, index)
 
 
 def _find_transaction(node: NodeContext, tx_hash: bytes) -> tuple[Transaction, Block, int] | None:
@@ -153,7 +168,7 @@ def receipt_of(node: NodeContext, tx_hash: bytes) -> Json | None:
     executed = None if location is None else node.chain.executed(location[0])
     if location is None or executed is None:
         return None
-    return encode.receipt(*executed, location[1])
+    return encode.receipt(*executed, location[1], node.spec.schedule)
 
 
 def _receipt(node: NodeContext, params: Params) -> Json | None:
@@ -163,7 +178,7 @@ def _receipt(node: NodeContext, params: Params) -> Json | None:
 def _block_receipts(node: NodeContext, params: Params) -> list[Json] | None:
     header = argument(params, 0, node.chain.find, None)
     executed = None if header is None else node.chain.executed(header.hash)
-    return None if executed is None else encode.receipts(*executed)
+    return None if executed is None else encode.receipts(*executed, node.spec.schedule)
 
 
 def _gas_price(node: NodeContext, _: Params) -> str:
@@ -179,14 +194,16 @@ def _base_fee(node: NodeContext, _: Params) -> str:
 
 
 def _blob_base_fee(node: NodeContext, _: Params) -> str:
-    return "0x1"
+    return hex(blob_fee_of(node.spec.schedule, node.store.head()))
 
 
 async def _fee_history(node: NodeContext, params: Params) -> Json:
     count = argument(params, 0, decode.uint64)
     newest = node.chain.number(argument(params, 1, decode.block_tag))
     percentiles = argument(params, 2, _percentiles, ())
-    return await node.chain.background(fee_history, node.chain, count, newest, percentiles)
+    return await node.chain.background(
+        fee_history, node.chain, node.spec.schedule, count, newest, percentiles
+    )
 
 
 def _percentiles(value: object) -> tuple[float, ...]:

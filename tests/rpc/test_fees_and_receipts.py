@@ -11,6 +11,7 @@ from chain.blocks import Block
 from chain.header import EMPTY_TRIE_ROOT, Header
 from chain.receipts import Log, Receipt, logs_bloom
 from chain.transactions import Transaction, decode_transaction
+from genesis.forks import OSAKA_FROM_GENESIS
 from rpc import encode
 from rpc.fees import percentile_tips
 
@@ -91,8 +92,9 @@ def test_an_empty_block_has_no_tips() -> None:
 @given(GAS_AND_LOGS)
 def test_receipts_number_logs_through_the_block(gas_and_logs: list[tuple[int, int]]) -> None:
     block, receipts = block_of(gas_and_logs)
-    encoded: Any = encode.receipts(block, receipts)
-    assert [encode.receipt(block, receipts, i) for i in range(len(receipts))] == encoded
+    encoded: Any = encode.receipts(block, receipts, OSAKA_FROM_GENESIS)
+    alone = [encode.receipt(block, receipts, i, OSAKA_FROM_GENESIS) for i in range(len(receipts))]
+    assert alone == encoded
     logs = [log for receipt in encoded for log in receipt["logs"]]
     assert [log["logIndex"] for log in logs] == [hex(i) for i in range(len(logs))]
     for index, (gas, count) in enumerate(gas_and_logs):
