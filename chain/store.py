@@ -104,6 +104,10 @@ class StateSource:
         """Hash of the block at a height, None above the head."""
         return self._store.canonical_hash(number)
 
+    def block(self, block_hash: bytes) -> Block | None:
+        """A block by hash, None when it is unknown."""
+        return self._store.block(block_hash)
+
 
 class Store:
     """An open database. At most one object per process and path (LMDB's rule); thread-safe.

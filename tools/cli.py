@@ -9,12 +9,15 @@ import click
 COMMANDS = {
     "bench": ("tools.commands.bench", "bench", "Measure kernels, models, gas and networks."),
     "certify": ("tools.commands.verification", "certify", "Write the certificate of an inference."),
+    "db": ("tools.commands.db", "db", "Check a database and tell what is in it."),
     "devnet": (
         "tools.commands.devnet",
         "devnet",
         "Run four validators with a demo on this machine.",
     ),
+    "export": ("tools.commands.transfer", "export", "Write blocks into a file."),
     "genesis": ("tools.commands.genesis", "genesis", "Make and show genesis files."),
+    "import": ("tools.commands.transfer", "import_", "Import blocks from files."),
     "infer": ("tools.commands.inference", "infer", "Call a published model."),
     "keys": ("tools.commands.keys", "keys", "Make, import and list keys."),
     "model": ("tools.commands.model", "model", "Compile, inspect, run and publish models."),
