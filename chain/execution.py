@@ -1,30 +1,35 @@
 """Blocks: build one from transactions, or execute one and hold it to every hash it declares.
 
-Run both in a thread with a deep stack (``chain.worker``): 1,024 nested calls need several MiB. What
-escapes other than InvalidBlock means that this node is broken; the process must stop.
+Run both in a thread with a deep stack (``chain.deep_stack``): 1,024 nested calls need several MiB.
+What escapes other than InvalidBlock means that this node is broken; the process must stop.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from chain.blobs import GAS_PER_BLOB, excess_blob_gas
 from chain.blocks import MAX_BLOCK_SIZE, Block
 from chain.errors import (
     BlockFull,
     ExecutionMismatch,
-    ExecutorFault,
     InvalidBlock,
     InvalidTransaction,
 )
-from chain.evm.fork import AssayComputation, computation_class
-from chain.evm.precompiles import default_natives, precompile_table
+from chain.evm.payments import pay_rewards, pay_withdrawals
 from chain.evm.requests import collect_requests, requests_hash
 from chain.evm.rules import GasAvailable
-from chain.evm.old_state import BlockEnvironment, WorldState
+from chain.evm.state_cache import StateCache
 from chain.evm.transition import Outcome, apply_transaction, system_call
-from chain.fees import next_base_fee
-from chain.header import EMPTY_LIST_HASH, EMPTY_REQUESTS_HASH, EMPTY_TRIE_ROOT, Header
+from chain.fees import next_base_fee, transaction_gas_cap
+from chain.header import ABSENT, EMPTY_LIST_HASH, EMPTY_TRIE_ROOT, Header, field_count
+from chain.machine import (
+    NodeSource,
+    ancestors_of,
+    blob_gas_limit,
+    environment_of,
+    machine_of,
+)
 from chain.receipts import (
     BLOOM_SIZE,
     Receipt,
@@ -35,8 +40,9 @@ from chain.receipts import (
 )
 from chain.requests import BlockAttributes, ExecutedBlock
 from chain.transactions import Transaction
-from chain.validation import check_body, check_header
+from chain.validation import check_body, check_header, check_ommers
 from genesis.addresses import BEACON_ROOTS, HISTORY_STORAGE
+from genesis.forks import Fork
 from genesis.spec import GenesisSpec
 from precompiles.context import NativeAccount
 
@@ -56,16 +62,6 @@ _TRANSACTION_OVERHEAD: Final = 9
 """Bytes of the string header around a typed transaction, at most."""
 
 
-class NodeSource(Protocol):
-    """What execution reads; ``chain.store.Store`` is one."""
-
-    def node(self, digest: bytes) -> bytes:
-        """Trie node or code by keccak256; raises KeyError when absent."""
-
-    def canonical_hash(self, number: int) -> bytes | None:
-        """Hash of the block at a height, None above the head."""
-
-
 def build_block(
     spec: GenesisSpec,
     parent: Header,
@@ -73,6 +69,7 @@ def build_block(
     transactions: Iterable[Transaction],
     source: NodeSource,
     natives: Mapping[bytes, NativeAccount] | None = None,
+    cache: StateCache | None = None,
 ) -> tuple[ExecutedBlock, list[tuple[Transaction, InvalidTransaction]]]:
     """A block on ``parent`` with the transactions that can be mined, in the order given.
 
@@ -83,6 +80,7 @@ def build_block(
         transactions: candidates; those that are invalid here are left out.
         source: trie nodes, codes and ancestors.
         natives: native accounts; None for this chain's.
+        cache: what earlier blocks of this process left; None for none.
 
     Returns:
         The executed block, and the transactions left out with the reason.
@@ -91,9 +89,9 @@ def build_block(
         InvalidBlock: attributes that break a header rule, or a broken system contract.
         ExecutorFault: this node is broken.
     """
-    draft = _draft(parent, attributes)
+    draft = _draft(spec, parent, attributes)
     check_header(spec, parent, draft)
-    execution = _Execution(spec, parent, draft, source, natives)
+    execution = _Execution(spec, parent, draft, source, natives, cache)
     included: list[Transaction] = []
     rejected: list[tuple[Transaction, InvalidTransaction]] = []
     room = MAX_BLOCK_SIZE - _BODY_OVERHEAD
@@ -108,11 +106,11 @@ def build_block(
         else:
             included.append(transaction)
             room -= size
-    results, nodes = execution.finish()
+    block = Block(draft, tuple(included))
+    results = execution.finish(block)
     root = transactions_root([transaction.raw for transaction in included])
-    header = replace(draft, transactions_root=root, **results)
-    block = Block(header, tuple(included))
-    return ExecutedBlock(block, tuple(execution.receipts), nodes), rejected
+    block = replace(block, header=replace(draft, transactions_root=root, **results))
+    return execution.executed(block), rejected
 
 
 def execute_block(
@@ -121,6 +119,7 @@ def execute_block(
     block: Block,
     source: NodeSource,
     natives: Mapping[bytes, NativeAccount] | None = None,
+    cache: StateCache | None = None,
 ) -> ExecutedBlock:
     """Execute somebody's block: header and body rules first, then every declared result.
 
@@ -130,6 +129,7 @@ def execute_block(
         block: decoded, so its transactions are well-formed and their senders known.
         source: trie nodes, codes and ancestors.
         natives: native accounts; None for this chain's.
+        cache: what earlier blocks of this process left; None for none.
 
     Raises:
         InvalidBlock: a rule is broken; ExecutionMismatch with this node's receipts where the
@@ -138,62 +138,18 @@ def execute_block(
     """
     check_header(spec, parent, block.header)
     check_body(spec, block)
-    execution = _Execution(spec, parent, block.header, source, natives)
+    check_ommers(spec, block, source.block)
+    execution = _Execution(spec, parent, block.header, source, natives, cache)
     for index, transaction in enumerate(block.transactions):
         try:
             execution.apply(transaction)
         except InvalidTransaction as error:
             raise InvalidBlock(f"transaction {index}: {error}") from error
-    results, nodes = execution.finish()
-    receipts = tuple(execution.receipts)
-    for name, computed in results.items():
+    for name, computed in execution.finish(block).items():
         declared = getattr(block.header, name)
         if declared != computed:
-            raise ExecutionMismatch(name, declared, computed, receipts)
-    return ExecutedBlock(block, receipts, nodes)
-
-
-def environment_of(
-    spec: GenesisSpec, header: Header, ancestor_hash: Callable[[int], bytes]
-) -> BlockEnvironment:
-    """What opcodes see of the block with this (draft) header."""
-    return BlockEnvironment(
-        chain_id=spec.chain_id,
-        number=header.number,
-        timestamp=header.timestamp,
-        gas_limit=header.gas_limit,
-        coinbase=header.coinbase,
-        mix_hash=header.mix_hash,
-        base_fee_per_gas=header.base_fee_per_gas,
-        excess_blob_gas=header.excess_blob_gas,
-        ancestor_hash=ancestor_hash,
-    )
-
-
-def ancestors_of(parent: Header, source: NodeSource) -> Callable[[int], bytes]:
-    """Hashes of ``parent`` and the canonical blocks before it, by height."""
-
-    def ancestor_hash(number: int) -> bytes:
-        if number == parent.number:
-            return parent.hash
-        if number == parent.number - 1:
-            return parent.parent_hash
-        found = source.canonical_hash(number)
-        if found is None:
-            raise ExecutorFault(f"block {number} is not in the database")
-        return found
-
-    return ancestor_hash
-
-
-def computation_of(natives: Mapping[bytes, NativeAccount] | None) -> type[AssayComputation]:
-    """Computation with these native accounts; None for this chain's."""
-    return _own_computation() if natives is None else computation_class(precompile_table(natives))
-
-
-@cache
-def _own_computation() -> type[AssayComputation]:
-    return computation_class(precompile_table(default_natives()))
+            raise ExecutionMismatch(name, declared, computed, tuple(execution.receipts))
+    return execution.executed(block)
 
 
 class _Execution:
@@ -206,56 +162,95 @@ class _Execution:
         header: Header,
         source: NodeSource,
         natives: Mapping[bytes, NativeAccount] | None,
+        cache: StateCache | None,
     ) -> None:
-        self._header = header
-        self._cap = spec.qbft.transaction_gas_cap
-        self._computation = computation_of(natives)
+        self._spec, self._header = spec, header
         environment = environment_of(spec, header, ancestors_of(parent, source))
-        self._state = WorldState(
-            source.node, parent.state_root, environment, self._computation.table
+        self._fork = environment.fork
+        self._machine = machine_of(
+            spec, environment, source, parent.state_root, natives, cache=cache
         )
+        self._cap = transaction_gas_cap(spec, self._fork)
+        self._blob_gas_limit = blob_gas_limit(spec, header.timestamp)
         self.receipts: list[Receipt] = []
-        self._gas_used = 0
-        beacon_root = header.parent_beacon_block_root
-        system_call(self._computation, self._state, BEACON_ROOTS, beacon_root)
-        system_call(self._computation, self._state, HISTORY_STORAGE, header.parent_hash)
+        self._gas_used = self._blob_gas_used = 0
+        if self._fork >= Fork.CANCUN:
+            system_call(self._machine, BEACON_ROOTS, header.parent_beacon_block_root)
+        if self._fork >= Fork.PRAGUE:
+            system_call(self._machine, HISTORY_STORAGE, header.parent_hash)
 
     def apply(self, transaction: Transaction) -> None:
         """Run one transaction; InvalidTransaction leaves everything as it was."""
-        room = GasAvailable(self._header.gas_limit - self._gas_used, self._cap)
-        outcome = apply_transaction(self._computation, self._state, transaction, room)
+        limit = self._blob_gas_limit
+        room = GasAvailable(
+            self._header.gas_limit - self._gas_used,
+            self._cap,
+            None if limit is None else limit - self._blob_gas_used,
+        )
+        outcome = apply_transaction(self._machine, transaction, room)
         self._gas_used += outcome.gas_used
-        self.receipts.append(receipt_of(transaction, outcome, self._gas_used))
+        self._blob_gas_used += GAS_PER_BLOB * len(transaction.blob_versioned_hashes)
+        root = b""
+        if self._fork < Fork.BYZANTIUM:
+            root = self._machine.state.make_root()
+        self.receipts.append(receipt_of(transaction, outcome, self._gas_used, root))
 
-    def finish(self) -> tuple[dict[str, Any], dict[bytes, bytes]]:
-        """Header fields that execution determines, and new nodes and codes."""
-        logs = [log for receipt in self.receipts for log in receipt.logs]
-        requests = collect_requests(self._computation, self._state, logs, None)
-        state_root, nodes, _, _ = self._state.change()
+    def finish(self, block: Block) -> dict[str, Any]:
+        """Pay and collect what the protocol does after the transactions.
+
+        Returns:
+            Header fields that execution determines.
+        """
+        state, fork = self._machine.state, self._fork
+        pay_rewards(state, fork, block.header, block.ommers)
+        pay_withdrawals(state, block.withdrawals)
+        results: dict[str, Any] = {}
+        if fork >= Fork.PRAGUE:
+            logs = [log for receipt in self.receipts for log in receipt.logs]
+            requests = collect_requests(self._machine, logs, self._spec.deposit_contract)
+            results["requests_hash"] = requests_hash(requests)
+        self._change = state.change()
         blooms = [receipt.logs_bloom for receipt in self.receipts if receipt.logs]
-        results: dict[str, Any] = {
+        return results | {
             "gas_used": self._gas_used,
+            "blob_gas_used": self._blob_gas_used,
             "receipts_root": receipts_root(self.receipts),
             "logs_bloom": union_bloom(blooms) if blooms else _NO_BLOOM,
-            "requests_hash": requests_hash(requests) if requests else EMPTY_REQUESTS_HASH,
-            "state_root": state_root,
+            "state_root": self._change.root,
         }
-        return results, nodes
+
+    def executed(self, block: Block) -> ExecutedBlock:
+        """The finished block with what its execution produced."""
+        change = self._change
+        return ExecutedBlock(
+            block, tuple(self.receipts), change.nodes, change.added, change.removed
+        )
 
 
-def receipt_of(transaction: Transaction, outcome: Outcome, cumulative_gas_used: int) -> Receipt:
-    """Receipt of a transaction that ended like this."""
+def receipt_of(
+    transaction: Transaction, outcome: Outcome, cumulative_gas_used: int, post_state: bytes = b""
+) -> Receipt:
+    """Receipt of a transaction that ended like this; ``post_state``: the root before Byzantium."""
     return Receipt(
         type=transaction.type,
         status=int(outcome.error is None),
         cumulative_gas_used=cumulative_gas_used,
         logs_bloom=logs_bloom(outcome.logs) if outcome.logs else _NO_BLOOM,
         logs=outcome.logs,
+        post_state=post_state,
     )
 
 
-def _draft(parent: Header, attributes: BlockAttributes) -> Header:
+def _draft(spec: GenesisSpec, parent: Header, attributes: BlockAttributes) -> Header:
     """Header of a block being built; the results of execution are still blank."""
+    number, timestamp = parent.number + 1, attributes.timestamp
+    fork = spec.schedule.fork(number, timestamp)
+    if fork < Fork.PARIS:
+        raise InvalidBlock(f"block {number} needs proof of work: {fork.name}")
+    fields: dict[str, Any] = dict(ABSENT)
+    fields["base_fee_per_gas"] = next_base_fee(parent)
+    if fork >= Fork.CANCUN and spec.assay is None:
+        fields["excess_blob_gas"] = excess_blob_gas(spec.schedule, parent, timestamp)
     return Header(
         parent_hash=parent.hash,
         ommers_hash=EMPTY_LIST_HASH,
@@ -265,17 +260,13 @@ def _draft(parent: Header, attributes: BlockAttributes) -> Header:
         receipts_root=EMPTY_TRIE_ROOT,
         logs_bloom=_NO_BLOOM,
         difficulty=0,
-        number=parent.number + 1,
+        number=number,
         gas_limit=attributes.gas_limit,
         gas_used=0,
-        timestamp=attributes.timestamp,
+        timestamp=timestamp,
         extra_data=attributes.extra_data,
         mix_hash=attributes.mix_hash,
         nonce=bytes(8),
-        base_fee_per_gas=next_base_fee(parent),
-        withdrawals_root=EMPTY_TRIE_ROOT,
-        blob_gas_used=0,
-        excess_blob_gas=0,
-        parent_beacon_block_root=bytes(32),
-        requests_hash=EMPTY_REQUESTS_HASH,
+        field_count=field_count(fork),
+        **fields,
     )

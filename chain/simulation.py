@@ -16,12 +16,12 @@ from chain.errors import (
     InvalidTransaction,
     TipAboveFeeCap,
 )
-from chain.evm.fork import AssayComputation
 from chain.evm.rules import check_envelope
-from chain.evm.old_state import WorldState
+from chain.evm.state import WorldState
 from chain.evm.transition import Outcome, run_transaction
-from chain.execution import NodeSource, computation_of, environment_of
+from chain.fees import transaction_gas_cap
 from chain.header import Header
+from chain.machine import NodeSource, environment_of, machine_of
 from chain.requests import (
     AccessListResult,
     BlockOverride,
@@ -30,6 +30,7 @@ from chain.requests import (
     StateOverride,
 )
 from chain.transactions import AccessList, Transaction
+from genesis.forks import Fork
 from genesis.spec import GenesisSpec
 from precompiles.context import NativeAccount
 
@@ -89,15 +90,14 @@ def estimate_gas(
         ExecutorFault: this node is broken.
     """
     simulation = _Simulation(spec, header, source, request, natives)
-    high = min(simulation.gas_limit, spec.qbft.transaction_gas_cap)
-    high = min(high, simulation.affordable_gas())
+    high = min(simulation.gas_limit, simulation.transaction_cap, simulation.affordable_gas())
     if request.gas is not None:
         high = min(high, request.gas)
     try:
         first = simulation.run(high)
     except IntrinsicGasTooLow:
         raise CallFailed(f"gas required exceeds allowance ({high})") from None
-    if first.error == "out of gas":
+    if first.error is not None and first.error.startswith("out of gas"):
         raise CallFailed(f"gas required exceeds allowance ({high})")
     if first.error is not None:
         raise CallFailed(first.error, first.output)
@@ -175,32 +175,31 @@ class _Simulation:
         natives: Mapping[bytes, NativeAccount] | None,
     ) -> None:
         self._fee, self._tip = _fees(request)
-        self._computation: type[AssayComputation] = computation_of(natives)
+        self._request = request
         context = _override_block(header, request.block_overrides)
         if self._fee == 0:
             context = replace(context, base_fee_per_gas=0)
-        self.gas_limit = context.gas_limit
-        self.accessed: tuple[bytes | tuple[bytes, int], ...] = ()
-        self._chain_id = spec.chain_id
-        self._request = request
         environment = environment_of(spec, context, _ancestors(header, source))
-        self._state = WorldState(
-            source.node, header.state_root, environment, self._computation.table
-        )
+        self._block = environment
+        self._machine = machine_of(spec, environment, source, header.state_root, natives)
+        self._state = self._machine.state
+        self.gas_limit = context.gas_limit
+        self.transaction_cap = transaction_gas_cap(spec, environment.fork) or _UNLIMITED
+        self.accessed: tuple[bytes | tuple[bytes, int], ...] = ()
         for address, override in request.state_overrides.items():
             _override_account(self._state, address, override)
 
     def run(self, gas_limit: int) -> Outcome:
         """Execute with this gas limit; InvalidTransaction when it could not be a transaction."""
         transaction = self._transaction(gas_limit)
-        check_envelope(transaction, self._chain_id, _UNLIMITED)
+        check_envelope(transaction, self._block.fork, self._block.chain_id, None)
         sender, cost = transaction.sender, transaction.maximum_cost()
-        if self._fee < self._state.base_fee:
-            raise FeeCapTooLow(sender, self._fee, self._state.base_fee)
+        if self._fee < self._block.base_fee_per_gas:
+            raise FeeCapTooLow(sender, self._fee, self._block.base_fee_per_gas)
         balance = self._state.get_balance(sender)
         if balance < cost:
             raise InsufficientFunds(sender, balance, cost)
-        outcome = run_transaction(self._computation, self._state, transaction)
+        outcome = run_transaction(self._machine, transaction)
         self.accessed = self._state.accessed()
         self._state.revert(0)
         return outcome
@@ -208,7 +207,7 @@ class _Simulation:
     def always_warm(self, outcome: Outcome) -> set[bytes]:
         """Addresses that are warm without a list: parties of the transaction and coinbase."""
         recipient = self._request.to or outcome.contract_address or b""
-        return {self._request.sender, recipient, self._state.coinbase}
+        return {self._request.sender, recipient, self._block.coinbase}
 
     def succeeds(self, gas_limit: int) -> bool:
         """Whether the request succeeds with this gas limit."""
@@ -226,11 +225,12 @@ class _Simulation:
 
     def _transaction(self, gas_limit: int) -> Transaction:
         request = self._request
+        kind = _kind(request, self._block.fork)
         return Transaction(
             raw=b"",
             hash=bytes(32),
-            type=4 if request.authorization_list else 2,
-            chain_id=self._chain_id,
+            type=kind,
+            chain_id=self._block.chain_id if kind else None,
             nonce=self._state.get_nonce(request.sender),
             gas_limit=gas_limit,
             to=request.to,
@@ -247,6 +247,15 @@ class _Simulation:
             s=0,
             sender=request.sender,
         )
+
+
+def _kind(request: CallRequest, fork: Fork) -> int:
+    """Least type that carries what the request has, but with fees of EIP-1559 from London on."""
+    if request.authorization_list:
+        return 4
+    if fork >= Fork.LONDON:
+        return 2
+    return 1 if request.access_list else 0
 
 
 def _fees(request: CallRequest) -> tuple[int, int]:

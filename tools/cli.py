@@ -8,6 +8,11 @@ import click
 
 COMMANDS = {
     "bench": ("tools.commands.bench", "bench", "Measure kernels, models, gas and networks."),
+    "blocktest": (
+        "tools.commands.blocktest",
+        "blocktest",
+        "Run Ethereum's official blockchain tests.",
+    ),
     "certify": ("tools.commands.verification", "certify", "Write the certificate of an inference."),
     "db": ("tools.commands.db", "db", "Check a database and tell what is in it."),
     "devnet": (

@@ -9,9 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from chain.errors import InvalidBlock
-from chain.evm.fork import AssayComputation
-from chain.evm.old_state import WorldState
-from chain.evm.transition import system_call
+from chain.evm.transition import BlockMachine, system_call
 from chain.receipts import Log
 from genesis.addresses import CONSOLIDATION_REQUESTS, WITHDRAWAL_REQUESTS
 from precompiles.hashing import keccak256
@@ -30,32 +28,30 @@ _DEPOSIT_FIELDS: Final = (
 
 
 def collect_requests(
-    computation: type[AssayComputation],
-    state: WorldState,
-    logs: Iterable[Log],
-    deposit_contract: bytes | None,
+    machine: BlockMachine, logs: Iterable[Log], deposit_contract: bytes | None
 ) -> tuple[bytes, ...]:
     """Requests after the last transaction, as type byte and data; empty ones are left out.
 
     Args:
-        computation: made by ``computation_class``.
-        state: after the transactions; the system calls change it.
+        machine: of the block, after its transactions; the system calls change its state.
         logs: of all transactions, in order.
         deposit_contract: its address, or None on a chain without one.
 
     Raises:
         InvalidBlock: a system contract is missing or fails, or a deposit log is malformed.
     """
-    deposits = b"".join(
-        [
-            deposit_request(log.data)
-            for log in logs
-            if log.address == deposit_contract and log.topics[:1] == (_DEPOSIT_EVENT,)
-        ]
-    )
+    deposits = b""
+    if deposit_contract is not None:
+        deposits = b"".join(
+            [
+                deposit_request(log.data)
+                for log in logs
+                if log.address == deposit_contract and log.topics[:1] == (_DEPOSIT_EVENT,)
+            ]
+        )
     requests = [b"\x00" + deposits]
     for kind, contract in ((b"\x01", WITHDRAWAL_REQUESTS), (b"\x02", CONSOLIDATION_REQUESTS)):
-        requests.append(kind + _dequeue(computation, state, contract))
+        requests.append(kind + _dequeue(machine, contract))
     return tuple([request for request in requests if len(request) > 1])
 
 
@@ -85,10 +81,10 @@ def requests_hash(requests: Sequence[bytes]) -> bytes:
     return hashlib.sha256(b"".join(digests)).digest()
 
 
-def _dequeue(computation: type[AssayComputation], state: WorldState, contract: bytes) -> bytes:
-    if not state.get_code(contract):
+def _dequeue(machine: BlockMachine, contract: bytes) -> bytes:
+    if not machine.state.get_code(contract):
         raise InvalidBlock(f"system contract 0x{contract.hex()} is missing")
-    outcome = system_call(computation, state, contract, b"")
+    outcome = system_call(machine, contract, b"")
     if outcome.error is not None:
         raise InvalidBlock(f"system contract 0x{contract.hex()} failed: {outcome.error}")
     return outcome.output

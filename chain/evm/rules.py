@@ -1,4 +1,4 @@
-"""What a transaction must satisfy to stand in a block; everything py-evm 0.12.1b1 omits is here.
+"""What a transaction must satisfy to stand in a block of each fork.
 
 Decoding (``chain.transactions``) has checked ranges, signature, fee order and the type-3 and type-4
 recipient already: a ``Transaction`` that breaks those cannot exist. Order and texts are geth's.
@@ -7,6 +7,7 @@ recipient already: a ``Transaction`` that breaks those cannot exist. Order and t
 from dataclasses import dataclass
 from typing import Final
 
+from chain.blobs import GAS_PER_BLOB
 from chain.errors import (
     FeeCapTooLow,
     GasCapExceeded,
@@ -14,6 +15,7 @@ from chain.errors import (
     InitcodeTooLarge,
     InsufficientFunds,
     IntrinsicGasTooLow,
+    InvalidSignature,
     InvalidTransaction,
     NonceTooHigh,
     NonceTooLow,
@@ -21,17 +23,22 @@ from chain.errors import (
     TypeNotSupported,
     WrongChainId,
 )
-from chain.evm.old_state import WorldState
+from chain.evm.environment import BlockEnvironment
+from chain.evm.state import WorldState
 from chain.fees import MAX_INITCODE_SIZE, floor_gas, intrinsic_gas
+from chain.signatures import HALF_ORDER
 from chain.transactions import Transaction
 from genesis.forks import Fork
 
 DELEGATION_PREFIX: Final = b"\xef\x01\x00"
 """Code of a delegated account is this and a 20-byte address (EIP-7702)."""
 
-GAS_PER_BLOB: Final = 1 << 17
-MAX_BLOB_GAS: Final = 9 * GAS_PER_BLOB
+MAX_BLOBS_PER_TRANSACTION: Final = 6
+"""From Osaka on (EIP-7594)."""
+
 _BLOB_TYPE: Final = 3
+_FIRST_FORK: Final = (Fork.FRONTIER, Fork.BERLIN, Fork.LONDON, Fork.CANCUN, Fork.PRAGUE)
+"""By transaction type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +47,31 @@ class GasAvailable:
 
     Attributes:
         gas: of ordinary kind.
-        transaction_cap: largest gas limit of one transaction.
-        blob_gas: None on chains that take no blobs, which is this one.
+        transaction_cap: largest gas limit of one transaction (EIP-7825); None where there is none.
+        blob_gas: None on chains that take no blobs.
     """
 
     gas: int
-    transaction_cap: int
+    transaction_cap: int | None
     blob_gas: int | None = None
 
 
-def check_transaction(transaction: Transaction, state: WorldState, room: GasAvailable) -> None:
+def check_transaction(
+    transaction: Transaction, state: WorldState, block: BlockEnvironment, room: GasAvailable
+) -> None:
     """Raise unless ``transaction`` may run now, after the ones before it in the block.
 
     Raises:
         InvalidTransaction: a subclass that names the rule and both values.
     """
-    check_envelope(transaction, state.execution_context.chain_id, room.transaction_cap)
+    check_envelope(transaction, block.fork, block.chain_id, room.transaction_cap)
     _check_sender(transaction, state)
-    if transaction.max_fee_per_gas < state.base_fee:
-        raise FeeCapTooLow(transaction.sender, transaction.max_fee_per_gas, state.base_fee)
-    cost = transaction.maximum_cost()
+    base_fee = block.base_fee_per_gas
+    if transaction.max_fee_per_gas < base_fee:
+        raise FeeCapTooLow(transaction.sender, transaction.max_fee_per_gas, base_fee)
+    cost = transaction.value + transaction.gas_limit * transaction.max_fee_per_gas
     if transaction.type == _BLOB_TYPE:
-        cost += _check_blobs(transaction, state, room)
+        cost += _check_blobs(transaction, block, room)
     balance = state.get_balance(transaction.sender)
     if balance < cost:
         raise InsufficientFunds(transaction.sender, balance, cost)
@@ -69,31 +79,53 @@ def check_transaction(transaction: Transaction, state: WorldState, room: GasAvai
         raise GasLimitExceeded(transaction.gas_limit, room.gas)
 
 
-def check_envelope(transaction: Transaction, chain_id: int, transaction_cap: int) -> None:
-    """The rules that need no state: chain id, gas limit against cap, intrinsic and floor, initcode.
+def check_envelope(
+    transaction: Transaction, fork: Fork, chain_id: int, transaction_cap: int | None
+) -> None:
+    """The rules that need no state: type, chain id, initcode size, gas limit.
+
+    Args:
+        transaction: decoded.
+        fork: rules of the block.
+        chain_id: of this chain.
+        transaction_cap: largest gas limit of one transaction, None where there is none.
 
     Raises:
         InvalidTransaction: a subclass that names the rule and both values.
     """
-    if transaction.chain_id is None:
-        if transaction.type != 0:
-            raise WrongChainId(None, chain_id)
-    elif transaction.chain_id != chain_id:
-        raise WrongChainId(transaction.chain_id, chain_id)
-    if transaction.to is None and len(transaction.data) > MAX_INITCODE_SIZE:
-        raise InitcodeTooLarge(len(transaction.data), MAX_INITCODE_SIZE)
-    if transaction.gas_limit > transaction_cap:
-        raise GasCapExceeded(transaction.gas_limit, transaction_cap)
-    intrinsic, floor = intrinsic_gas(transaction, Fork.PRAGUE), floor_gas(transaction, Fork.PRAGUE)
-    if transaction.gas_limit < intrinsic:
-        raise IntrinsicGasTooLow(transaction.gas_limit, intrinsic)
-    if transaction.gas_limit < floor:
-        raise IntrinsicGasTooLow(transaction.gas_limit, floor, "floor data gas")
+    _check_kind(transaction, fork, chain_id)
+    size = len(transaction.data)
+    if transaction.to is None and size > MAX_INITCODE_SIZE and fork >= Fork.SHANGHAI:
+        raise InitcodeTooLarge(size, MAX_INITCODE_SIZE)
+    gas_limit = transaction.gas_limit
+    if transaction_cap is not None and gas_limit > transaction_cap:
+        raise GasCapExceeded(gas_limit, transaction_cap)
+    intrinsic, floor = intrinsic_gas(transaction, fork), floor_gas(transaction, fork)
+    if gas_limit < intrinsic:
+        raise IntrinsicGasTooLow(gas_limit, intrinsic)
+    if gas_limit < floor:
+        raise IntrinsicGasTooLow(gas_limit, floor, "floor data gas")
 
 
 def is_delegation(code: bytes) -> bool:
     """Whether ``code`` is an EIP-7702 delegation designator."""
     return len(code) == 23 and code.startswith(DELEGATION_PREFIX)
+
+
+def _check_kind(transaction: Transaction, fork: Fork, chain_id: int) -> None:
+    """Type, replay protection (EIP-155) and low s (EIP-2)."""
+    if fork < _FIRST_FORK[transaction.type]:
+        raise TypeNotSupported(
+            f"type {transaction.type} before {_FIRST_FORK[transaction.type].name}"
+        )
+    if transaction.chain_id != chain_id and (
+        transaction.chain_id is not None or transaction.type != 0
+    ):
+        raise WrongChainId(transaction.chain_id, chain_id)
+    if fork < Fork.SPURIOUS_DRAGON and transaction.chain_id is not None:
+        raise InvalidSignature(f"v {transaction.v}, want 27 or 28 before SPURIOUS_DRAGON")
+    if transaction.s > HALF_ORDER and fork >= Fork.HOMESTEAD:
+        raise InvalidSignature(f"s {transaction.s:#x} above half the curve's order")
 
 
 def _check_sender(transaction: Transaction, state: WorldState) -> None:
@@ -107,16 +139,23 @@ def _check_sender(transaction: Transaction, state: WorldState) -> None:
         raise SenderNotEoa(transaction.sender, len(code))
 
 
-def _check_blobs(transaction: Transaction, state: WorldState, room: GasAvailable) -> int:
+def _check_blobs(transaction: Transaction, block: BlockEnvironment, room: GasAvailable) -> int:
     """Largest blob fee in wei (EIP-4844)."""
     if room.blob_gas is None:
         raise TypeNotSupported("blob transaction; this chain has no blobs")
-    blob_gas = GAS_PER_BLOB * len(transaction.blob_versioned_hashes)
-    if blob_gas > room.blob_gas:
-        raise InvalidTransaction(f"blob gas {blob_gas} exceeds the block's {room.blob_gas}")
-    if transaction.max_fee_per_blob_gas < state.blob_base_fee:
+    blobs = len(transaction.blob_versioned_hashes)
+    if blobs > MAX_BLOBS_PER_TRANSACTION and block.fork >= Fork.OSAKA:
+        raise InvalidTransaction(
+            f"too many blobs in transaction: have {blobs}, permitted {MAX_BLOBS_PER_TRANSACTION}"
+        )
+    if blobs * GAS_PER_BLOB > room.blob_gas:
+        raise InvalidTransaction(
+            f"blob gas limit reached: have {blobs * GAS_PER_BLOB}, available {room.blob_gas}"
+        )
+    if transaction.max_fee_per_blob_gas < block.blob_base_fee:
         raise InvalidTransaction(
             "max fee per blob gas less than block blob gas fee: "
-            f"maxFeePerBlobGas {transaction.max_fee_per_blob_gas}, have {state.blob_base_fee}"
+            f"maxFeePerBlobGas: {transaction.max_fee_per_blob_gas}, "
+            f"blobBaseFee: {block.blob_base_fee}"
         )
-    return blob_gas * transaction.max_fee_per_blob_gas
+    return blobs * GAS_PER_BLOB * transaction.max_fee_per_blob_gas

@@ -1,36 +1,22 @@
-"""The state transition of one transaction or system call. Source: Yellow Paper section 6 and EIPs.
+"""The state transition of one transaction or system call: Yellow Paper section 6 and EIPs."""
 
-py-evm's own executor is not used: it formats debug text, copies headers and recovers senders again.
-"""
-
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-
-from eth.exceptions import (
-    FullStack,
-    InsufficientStack,
-    InvalidInstruction,
-    InvalidJumpDestination,
-    OutOfBoundsRead,
-    OutOfGas,
-    ReservedBytesInCode,
-    Revert,
-    VMError,
-    WriteProtection,
-)
-from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
-from eth.vm.message import Message
+from typing import Final
 
 from chain import rlp
-from chain.evm.fork import AssayComputation
+from chain.blobs import GAS_PER_BLOB
+from chain.evm.environment import BlockEnvironment, TransactionEnvironment
+from chain.evm.errors import AddressCollision, Halt, Revert
+from chain.evm.frame import Evm, Frame, Interpret, Precompile
+from chain.evm.messages import run_creation, run_message
 from chain.evm.rules import (
     DELEGATION_PREFIX,
-    GAS_PER_BLOB,
     GasAvailable,
     check_transaction,
     is_delegation,
 )
-from chain.evm.old_state import WorldState
+from chain.evm.state import WorldState
 from chain.fees import AUTHORIZATION_GAS, floor_gas, intrinsic_gas
 from chain.receipts import Log
 from chain.transactions import MAX_NONCE, Authorization, Transaction
@@ -40,18 +26,29 @@ from precompiles.hashing import keccak256
 SYSTEM_ADDRESS: Final = bytes.fromhex("fffffffffffffffffffffffffffffffffffffffe")
 SYSTEM_CALL_GAS: Final = 30_000_000
 _AUTHORIZATION_REFUND: Final = AUTHORIZATION_GAS - 12_500
-_MAX_REFUND_QUOTIENT: Final = 5
-_NO_RECIPIENT: Final = b""
-_ERROR_TEXTS: Final = {  # geth's
-    Revert: "revert",
-    OutOfGas: "out of gas",
-    InsufficientStack: "stack underflow",
-    FullStack: "stack limit reached 1024",
-    InvalidJumpDestination: "invalid jump destination",
-    OutOfBoundsRead: "return data out of bounds",
-    WriteProtection: "write protection",
-    ReservedBytesInCode: "invalid code: must not begin with 0xef",
-}
+_MAX_REFUND_QUOTIENT: Final = 5  # EIP-3529
+_FRONTIER_MAX_REFUND_QUOTIENT: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class BlockMachine:
+    """What the transactions and system calls of one block share.
+
+    Attributes:
+        state: the world state, changed by each of them.
+        block: what opcodes see of the block.
+        precompiles: address -> precompiled or native contract.
+        interpret: the interpreter of bytecode; another one traces.
+    """
+
+    state: WorldState
+    block: BlockEnvironment
+    precompiles: Mapping[bytes, Precompile]
+    interpret: Interpret
+
+    def evm(self, transaction: TransactionEnvironment) -> Evm:
+        """What the frames of one transaction share."""
+        return Evm(self.state, self.block, transaction, self.precompiles, self.interpret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ class Outcome:
 
     Attributes:
         gas_used: charged to the sender: at least the floor, refund subtracted.
-        output: return data, or revert data; empty after other errors.
+        output: return data, revert data, or created code; empty after other errors.
         logs: empty unless it succeeded.
         error: None, ``"revert"``, or the text of an exceptional halt, such as ``"out of gas"``.
         contract_address: of a transaction without recipient, else None.
@@ -73,29 +70,14 @@ class Outcome:
     contract_address: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """Result of the outermost message; ``refund`` is the refund counter, >= 0."""
-
-    gas_left: int
-    refund: int
-    output: bytes
-    logs: tuple[Log, ...]
-    error: str | None
-    destroyed: tuple[bytes, ...]
-
-
 def apply_transaction(
-    computation: type[AssayComputation],
-    state: WorldState,
-    transaction: Transaction,
-    room: GasAvailable,
+    machine: BlockMachine, transaction: Transaction, room: GasAvailable
 ) -> Outcome:
     """Check and run one transaction.
 
     Args:
-        computation: made by ``computation_class``.
-        state: after the transactions before; unchanged when this raises InvalidTransaction.
+        machine: of the block; its state is the one after the transactions before, and unchanged
+            when this raises InvalidTransaction.
         transaction: decoded, so its signature is proven.
         room: gas left in the block.
 
@@ -103,55 +85,56 @@ def apply_transaction(
         InvalidTransaction: no block may contain it here.
         ExecutorFault: this node is broken.
     """
-    check_transaction(transaction, state, room)
-    return run_transaction(computation, state, transaction)
+    check_transaction(transaction, machine.state, machine.block, room)
+    return run_transaction(machine, transaction)
 
 
-def run_transaction(
-    computation: type[AssayComputation], state: WorldState, transaction: Transaction
-) -> Outcome:
+def run_transaction(machine: BlockMachine, transaction: Transaction) -> Outcome:
     """As ``apply_transaction`` for a transaction that was checked, or a simulated one."""
+    state, block, sender = machine.state, machine.block, transaction.sender
+    gas_limit, fork = transaction.gas_limit, block.fork
     state.begin_transaction()
-    sender = transaction.sender
-    price = transaction.effective_gas_price(state.base_fee)
+    price = transaction.effective_gas_price(block.base_fee_per_gas)
     blob_gas = GAS_PER_BLOB * len(transaction.blob_versioned_hashes)
-    fee = transaction.gas_limit * price + blob_gas * state.blob_base_fee
-    state.delta_balance(sender, -fee)
+    state.add_balance(sender, -gas_limit * price - blob_gas * block.blob_base_fee)
     state.increment_nonce(sender)
-    refund = sum(_authorize(state, item) for item in transaction.authorization_list)
-    created = None
+    refund = sum(_authorize(state, block.chain_id, item) for item in transaction.authorization_list)
+    gas = gas_limit - intrinsic_gas(transaction, fork)
     if transaction.to is None:
-        created = contract_address(sender, transaction.nonce)
-    frame = _run(computation, state, transaction, price, created)
-    used = transaction.gas_limit - frame.gas_left
-    used -= min(refund + frame.refund, used // _MAX_REFUND_QUOTIENT)
-    used = max(used, floor_gas(transaction, Fork.PRAGUE))
-    state.delta_balance(sender, (transaction.gas_limit - used) * price)
-    state.delta_balance(state.coinbase, used * (price - state.base_fee))
-    state.finish_transaction(frame.destroyed)
-    return Outcome(used, frame.output, frame.logs, frame.error, created)
+        frame = _create(machine, transaction, price, gas)
+    else:
+        frame = _call(machine, transaction, transaction.to, price, gas)
+    error = frame.error
+    used = gas_limit - frame.gas
+    quotient = _MAX_REFUND_QUOTIENT if fork >= Fork.LONDON else _FRONTIER_MAX_REFUND_QUOTIENT
+    used -= min(refund + state.refund, used // quotient)
+    used = max(used, floor_gas(transaction, fork))
+    state.add_balance(sender, (gas_limit - used) * price)
+    state.add_balance(block.coinbase, used * (price - block.base_fee_per_gas))
+    logs = tuple(state.logs)
+    state.finish_transaction(fork >= Fork.SPURIOUS_DRAGON)
+    created = frame.address if transaction.to is None else None
+    return Outcome(used, frame.output, logs, None if error is None else error_text(error), created)
 
 
-def system_call(
-    computation: type[AssayComputation], state: WorldState, target: bytes, data: bytes
-) -> Outcome:
+def system_call(machine: BlockMachine, target: bytes, data: bytes) -> Outcome:
     """Run ``target`` as the protocol itself: no fee, no nonce, its own gas (EIP-4788, 7002).
 
-    The outcome may be an error; whether that matters is the caller's rule.
+    Without code at ``target`` nothing happens. The outcome may be an error; whether that matters is
+    the caller's rule.
     """
+    state = machine.state
+    code = state.get_code(target)
+    if not code:
+        return Outcome(0, b"", (), None)
     state.begin_transaction()
-    message = Message(
-        gas=SYSTEM_CALL_GAS,
-        to=target,
-        sender=SYSTEM_ADDRESS,
-        value=0,
-        data=data,
-        code=state.get_code(target),
-    )
-    context = CancunTransactionContext(gas_price=0, origin=SYSTEM_ADDRESS)
-    frame = _frame(computation.apply_message(state, message, context))
-    state.finish_transaction(frame.destroyed)
-    return Outcome(SYSTEM_CALL_GAS - frame.gas_left, frame.output, frame.logs, frame.error)
+    evm = machine.evm(TransactionEnvironment(SYSTEM_ADDRESS, 0))
+    frame = Frame(evm, SYSTEM_ADDRESS, target, target, 0, data, code, SYSTEM_CALL_GAS)
+    run_message(frame)
+    error, logs = frame.error, tuple(state.logs)
+    state.finish_transaction(True)
+    text = None if error is None else error_text(error)
+    return Outcome(SYSTEM_CALL_GAS - frame.gas, frame.output, logs, text)
 
 
 def contract_address(sender: bytes, nonce: int) -> bytes:
@@ -159,94 +142,87 @@ def contract_address(sender: bytes, nonce: int) -> bytes:
     return keccak256(rlp.encode([sender, rlp.uint(nonce)]))[12:]
 
 
-def _run(
-    computation: type[AssayComputation],
-    state: WorldState,
-    transaction: Transaction,
-    price: int,
-    created: bytes | None,
-) -> _Frame:
-    gas = transaction.gas_limit - intrinsic_gas(transaction, Fork.PRAGUE)
-    code, delegated = b"", False
-    if transaction.to is not None:
-        code = state.get_code(transaction.to)
-        delegated = is_delegation(code)
-        target = code[3:] if delegated else b""
-        code = state.get_code(target) if delegated else code
-        if not code and (delegated or transaction.to not in computation.table):
-            return _pay(state, transaction, gas)
-        if delegated:
-            state.mark_address_warm(target)
-    _warm(state, transaction, created)
-    message = Message(
-        gas=gas,
-        to=_NO_RECIPIENT if transaction.to is None else transaction.to,
-        sender=transaction.sender,
-        value=transaction.value,
-        data=b"" if transaction.to is None else transaction.data,
-        code=transaction.data if transaction.to is None else code,
-        create_address=created,
-        is_delegation=delegated,
+def error_text(error: Halt) -> str:
+    """``Outcome.error`` of a message that ended like this."""
+    return "revert" if isinstance(error, Revert) else str(error)
+
+
+def _call(
+    machine: BlockMachine, transaction: Transaction, to: bytes, price: int, gas: int
+) -> Frame:
+    state = machine.state
+    code, code_address, delegated = state.get_code(to), to, False
+    if machine.block.fork >= Fork.PRAGUE and is_delegation(code):
+        delegated, code_address = True, code[len(DELEGATION_PREFIX) :]
+        code = state.get_code(code_address)
+    evm = machine.evm(_environment(transaction, price))
+    frame = Frame(
+        evm,
+        transaction.sender,
+        to,
+        code_address,
+        transaction.value,
+        transaction.data,
+        code,
+        gas,
+        is_delegated=delegated,
     )
-    context = CancunTransactionContext(
-        gas_price=price,
-        origin=transaction.sender,
-        blob_versioned_hashes=transaction.blob_versioned_hashes,
+    if not code and (delegated or to not in machine.precompiles):
+        # a payment and nothing else; what is warm or could be undone does not matter
+        if transaction.value:
+            state.add_balance(transaction.sender, -transaction.value)
+        state.add_balance(to, transaction.value)
+        return frame
+    _warm(machine, transaction, to)
+    if delegated:
+        state.mark_address_warm(code_address)
+    run_message(frame)
+    return frame
+
+
+def _create(machine: BlockMachine, transaction: Transaction, price: int, gas: int) -> Frame:
+    address = contract_address(transaction.sender, transaction.nonce)
+    evm = machine.evm(_environment(transaction, price))
+    frame = Frame(
+        evm,
+        transaction.sender,
+        address,
+        address,
+        transaction.value,
+        b"",
+        transaction.data,
+        gas,
     )
-    if created is None:
-        return _frame(computation.apply_message(state, message, context))
-    if state.has_code_or_nonce(created):
-        return _Frame(0, 0, b"", (), "contract address collision", ())
-    return _frame(computation.apply_create_message(state, message, context))
+    _warm(machine, transaction, address)
+    if machine.state.has_code_or_nonce(address):
+        frame.gas, frame.error = 0, AddressCollision()
+    else:
+        run_creation(frame)
+    return frame
 
 
-def _pay(state: WorldState, transaction: Transaction, gas: int) -> _Frame:
-    """A message to an account without code is a payment and nothing else."""
-    recipient = transaction.to or _NO_RECIPIENT
-    if transaction.value:
-        state.delta_balance(transaction.sender, -transaction.value)
-        state.delta_balance(recipient, transaction.value)
-    state.touch_account(recipient)
-    return _Frame(gas, 0, b"", (), None, ())
+def _environment(transaction: Transaction, price: int) -> TransactionEnvironment:
+    return TransactionEnvironment(transaction.sender, price, transaction.blob_versioned_hashes)
 
 
-def _warm(state: WorldState, transaction: Transaction, created: bytes | None) -> None:
+def _warm(machine: BlockMachine, transaction: Transaction, target: bytes) -> None:
     """Addresses and slots that are warm from the start (EIP-2929, 2930, 3651)."""
-    for address in (state.coinbase, transaction.sender, created or transaction.to):
-        if address is not None:
-            state.mark_address_warm(address)
+    state, fork = machine.state, machine.block.fork
+    if fork < Fork.BERLIN:
+        return
+    if fork >= Fork.SHANGHAI:
+        state.mark_address_warm(machine.block.coinbase)
+    state.mark_address_warm(transaction.sender)
+    state.mark_address_warm(target)
     for address, slots in transaction.access_list:
         state.mark_address_warm(address)
         for slot in slots:
             state.mark_storage_warm(address, slot)
 
 
-def _frame(outermost: Any) -> _Frame:
-    if outermost.is_error:
-        text = _text(outermost.error)
-        return _Frame(outermost.get_gas_remaining(), 0, outermost.output, (), text, ())
-    logs = tuple(
-        [
-            Log(address, tuple([topic.to_bytes(32, "big") for topic in topics]), data)
-            for _, address, topics, data in outermost.log_entries
-        ]
-    )
-    destroyed = tuple(dict.fromkeys(outermost.accounts_to_delete))
-    left, refund = outermost.get_gas_remaining(), outermost.gas_refunded
-    return _Frame(left, refund, outermost.output, logs, None, destroyed)
-
-
-def _text(error: VMError) -> str:
-    text = _ERROR_TEXTS.get(type(error)) or str(error) or type(error).__name__
-    if isinstance(error, InvalidInstruction):
-        is_jump = text.startswith("Jump")  # into push data
-        return "invalid jump destination" if is_jump else text.replace("I", "i", 1)
-    return text
-
-
-def _authorize(state: WorldState, authorization: Authorization) -> int:
+def _authorize(state: WorldState, chain_id: int, authorization: Authorization) -> int:
     """Apply one EIP-7702 tuple, or skip it when it is not valid here; the gas refund."""
-    if authorization.chain_id not in (0, state.execution_context.chain_id):
+    if authorization.chain_id not in (0, chain_id):
         return 0
     if authorization.nonce >= MAX_NONCE:
         return 0

@@ -56,6 +56,9 @@ class MemoryChain:
     def canonical_hash(self, number: int) -> bytes | None:
         return self.blocks[number].hash if 0 <= number < len(self.blocks) else None
 
+    def block(self, block_hash: bytes) -> Block | None:
+        return next((block for block in self.blocks if block.hash == block_hash), None)
+
     def attributes(self, **changes: Any) -> BlockAttributes:
         parent = self.head.header
         values = {

@@ -1,61 +1,48 @@
-"""A sample of the official Prague fixtures; the whole set is a job of its own."""
+"""A sample of the official fixtures, from every folder; ``assay blocktest`` runs the whole set."""
 
-import json
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.chain.blocktests import fixture_folder, fixtures_of, run_fixture
-from tests.chain.evm_world import in_deep_thread
+from chain.deep_stack import run_deep
+from tools.blocktest.fixtures import find_files, read_tests
+from tools.blocktest.runner import Mismatch, run_file, run_test
 
-FOLDER = fixture_folder()
-SAMPLED = (
-    "prague/eip2935_historical_block_hashes_from_state",
-    "prague/eip6110_deposits",
-    "prague/eip7002_el_triggerable_withdrawals",
-    "prague/eip7251_consolidations",
-    "prague/eip7623_increase_calldata_cost",
-    "prague/eip7685_general_purpose_el_requests",
-    "prague/eip7702_set_code_tx",
-    "cancun",
-    "berlin",
-    "byzantium",
-    "frontier",
-    "homestead",
-    "istanbul",
-    "london",
-    "paris",
-    "shanghai",
-    "static",
-)
-FILES = 12
-PER_FILE = 2
+FOLDER = Path(__file__).parents[3] / "shared" / "conformance" / "eest" / "blockchain_tests"
+FOLDERS = sorted(path.name for path in FOLDER.iterdir()) if FOLDER.is_dir() else []
+FILES = 6
+PER_FILE = 3
 
 
-def sample(name: str) -> list[tuple[str, dict[str, Any]]]:
+def run_sample(name: str, files: int, per_file: int) -> tuple[int, list[str]]:
+    """How many tests ran, and what is wrong with those that failed."""
     rnd = random.Random(name)
-    assert FOLDER is not None
-    files = sorted(Path(FOLDER, name).rglob("*.json"))
-    chosen: list[tuple[str, dict[str, Any]]] = []
-    for file in rnd.sample(files, min(FILES, len(files))):
-        fixtures = list(fixtures_of(json.loads(file.read_text()), "Prague"))
-        chosen += rnd.sample(fixtures, min(PER_FILE, len(fixtures)))
-    return chosen
-
-
-@pytest.mark.skipif(FOLDER is None, reason="no official fixtures beside the repository")
-@pytest.mark.parametrize("name", SAMPLED)
-def test_official_fixtures(name: str) -> None:
-    fixtures = sample(name)
-    assert fixtures
-
-    def run() -> None:
-        for title, fixture in fixtures:
+    count, failures = 0, []
+    found = find_files((FOLDER / name,))
+    for file in rnd.sample(found, min(files, len(found))):
+        tests = list(read_tests(file))
+        for test in rnd.sample(tests, min(per_file, len(tests))):
+            count += 1
             try:
-                run_fixture(fixture)
-            except AssertionError as error:
-                raise AssertionError(f"{title}: {error}") from error
+                run_test(test)
+            except Mismatch as error:
+                failures.append(f"{test.name}: {error}")
+    return count, failures
 
-    in_deep_thread(run)
+
+@pytest.mark.skipif(not FOLDERS, reason="no official fixtures beside the repository")
+@pytest.mark.parametrize("name", FOLDERS)
+def test_official_fixtures(name: str) -> None:
+    count, failures = run_deep(run_sample, name, FILES, PER_FILE)
+    assert count > 0
+    assert failures == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FOLDERS, reason="no official fixtures beside the repository")
+@pytest.mark.parametrize("name", FOLDERS)
+def test_every_official_fixture(name: str) -> None:
+    results = [result for file in find_files((FOLDER / name,)) for result in run_file(file)]
+    assert results
+    assert [result for result in results if result.reason] == []

@@ -94,7 +94,7 @@ def test_revert_gives_its_data() -> None:
 @pytest.mark.parametrize(
     ("code", "text"),
     [
-        (b"\xfe", "invalid opcode 0xfe"),
+        (b"\xfe", "invalid opcode: INVALID"),
         (b"\x50", "stack underflow"),
         (b"\x5f" * 1025, "stack limit reached 1024"),
         (push(7) + b"\x56", "invalid jump destination"),

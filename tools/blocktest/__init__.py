@@ -1,0 +1,1 @@
+"""Runs Ethereum's official blockchain tests on this chain's execution."""
