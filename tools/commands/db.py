@@ -1,0 +1,102 @@
+"""``assay db``: prove a database whole, and tell what is in it."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tools.cli import echo_json
+
+EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
+DATADIR = click.option(
+    "--datadir",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    required=True,
+    help="Folder of the node.",
+)
+
+
+@click.group()
+def db() -> None:
+    """Check a database and tell what is in it; both work beside a running node."""
+
+
+@db.command("check")
+@DATADIR
+@click.option("--genesis", type=EXISTING, help="Genesis file that the chain must have.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(datadir: Path, genesis: Path | None, as_json: bool) -> None:
+    """Prove every block and every state that is kept, node by node.
+
+    Hashes, links, roots, senders, seals, indexes and reference counts are computed again. The exit
+    code is 1 when anything is wrong.
+
+    Example: assay db check --datadir D
+    """
+    from chain.store import Store
+    from chain.store_check import check_store
+    from genesis.spec import parse_genesis
+    from tools.progress import stages
+
+    spec = None if genesis is None else parse_genesis(genesis.read_bytes())
+    with Store(datadir / "chain", readonly=True) as store, stages(hidden=as_json) as report:
+        result = check_store(store, spec, report)
+    if as_json:
+        echo_json(
+            {
+                "whole": not result.problems,
+                "head": result.head,
+                "oldestState": result.oldest_state,
+                "transactions": result.transactions,
+                "nodes": result.nodes,
+                "problems": list(result.problems),
+            }
+        )
+    else:
+        for problem in result.problems:
+            click.secho(f"wrong  {problem}", fg="red")
+        click.echo(
+            f"Blocks 0 to {result.head} with {result.transactions} transactions; states from block "
+            f"{result.oldest_state} on with {result.nodes} nodes and codes"
+        )
+        click.echo(
+            f"{len(result.problems)} problems" if result.problems else "The database is whole."
+        )
+    sys.exit(1 if result.problems else 0)
+
+
+@db.command("stat")
+@DATADIR
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def stat(datadir: Path, as_json: bool) -> None:
+    """Tell mode, heights and sizes.
+
+    Example: assay db stat --datadir D
+    """
+    from chain.store import ARCHIVE, SCHEMA_VERSION, Store
+    from chain.store_file import TABLES
+
+    with Store(datadir / "chain", readonly=True) as store:
+        head, history = store.head(), store.history
+        with store.file.read() as txn:
+            tables = {
+                name: {"entries": txn.count(name), "bytes": txn.size(name)} for name in TABLES
+            }
+        summary: dict[str, Any] = {
+            "schema": SCHEMA_VERSION,
+            "mode": "archive" if history == ARCHIVE else "full",
+            "states": history,
+            "genesis": "0x" + store.genesis_hash().hex(),
+            "head": head.number,
+            "headHash": "0x" + head.hash.hex(),
+            "oldestState": store.oldest_state(),
+            "usedBytes": store.file.used_bytes(),
+        }
+    if as_json:
+        echo_json({**summary, "tables": tables})
+        return
+    for key, value in summary.items():
+        click.echo(f"{key}: {value}")
+    for name, size in tables.items():
+        click.echo(f"{name:<10} {size['entries']:>12,} entries {size['bytes']:>16,} bytes")
