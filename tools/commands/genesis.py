@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from genesis.forks import Fork, ForkSchedule
 from tools.cli import echo_json
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -77,7 +78,7 @@ def new(
 @click.argument("genesis_file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(genesis_file: Path, as_json: bool) -> None:
-    """Show the genesis hash, the chain id and the first validators of GENESIS_FILE."""
+    """Show the genesis hash, the chain id, the forks and the first validators of GENESIS_FILE."""
     from chain.genesis_block import genesis_block
     from chain.state_reader import StateReader
     from chain.validator_set import read_validators
@@ -85,20 +86,40 @@ def show(genesis_file: Path, as_json: bool) -> None:
 
     spec = parse_genesis(genesis_file.read_text())
     block, nodes = genesis_block(spec)
-    reader = StateReader(nodes.__getitem__, block.header.state_root)
     summary = {
         "hash": "0x" + block.header.hash.hex(),
         "stateRoot": "0x" + block.header.state_root.hex(),
         "chainId": spec.chain_id,
         "timestamp": spec.timestamp,
         "gasLimit": spec.gas_limit,
-        "blockPeriodSeconds": spec.qbft.block_period_seconds,
-        "emptyBlocks": spec.qbft.empty_blocks,
-        "validators": ["0x" + address.hex() for address in read_validators(reader)],
+        "forks": _forks(spec.schedule),
         "accounts": len(spec.alloc),
     }
+    if spec.assay is not None:
+        reader = StateReader(nodes.__getitem__, block.header.state_root)
+        summary |= {
+            "blockPeriodSeconds": spec.assay.block_period_seconds,
+            "emptyBlocks": spec.assay.empty_blocks,
+            "validators": ["0x" + address.hex() for address in read_validators(reader)],
+        }
     if as_json:
         echo_json(summary)
         return
     for key, value in summary.items():
         click.echo(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+
+
+def _forks(schedule: ForkSchedule) -> list[str]:
+    """Every fork with its start, as a reader wants to see it."""
+    lines = [f"{_title(fork)} at block {start}" for start, fork in schedule.blocks]
+    lines += [f"{_title(fork)} at time {start}" for start, fork in schedule.times]
+    fork_times = {start for start, _ in schedule.times}
+    return lines + [
+        f"{parameters.target} to {parameters.max} blobs at time {start}"
+        for start, parameters in schedule.blobs
+        if start not in fork_times
+    ]
+
+
+def _title(fork: Fork) -> str:
+    return fork.name.replace("_", " ").title()
