@@ -9,6 +9,7 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from chain.blocks import Block
 from chain.execution import build_block, execute_block
 from chain.extra_data import chain_extra_data
 from chain.genesis_block import genesis_block
@@ -104,6 +105,9 @@ class EvmChain:
 
     def canonical_hash(self, number: int) -> bytes | None:
         return self.hashes[number] if number < len(self.hashes) else None
+
+    def block(self, block_hash: bytes) -> Block | None:
+        return None  # only blocks with ommers ask
 
     @property
     def state(self) -> StateReader:
