@@ -4,15 +4,14 @@ Run it in a thread with a deep stack (``chain.deep_stack``). Each block is one w
 so a process that is killed loses at most the block that it was working on.
 """
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from chain.block_file import header_of, read_block, unseal_header
 from chain.certificate import CommitCertificate
 from chain.errors import InvalidBlock, UnknownParent
 from chain.evm.state_cache import StateCache
 from chain.execution import execute_block
+from chain.executor import collection_paused
 from chain.header import Header
 from chain.requests import ExecutedBlock
 from chain.seals import verify_certificate
@@ -78,15 +77,3 @@ class BlockImporter:
         if certificate is not None:
             validators = read_validators(self._store.state(self.head))
             verify_certificate(header, certificate, validators)
-
-
-@contextmanager
-def collection_paused() -> Iterator[None]:
-    """Keep Python's cycle collector away while a block runs; what it left is collected after."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -310,8 +310,7 @@ class Store:
         change = self._validator_change(head, executed)
         history = self.history
         with self._file.write() as txn:
-            added = executed.added or dict.fromkeys(executed.nodes, 1)
-            store_history.add_nodes(txn, executed.nodes, added)
+            store_history.add_nodes(txn, executed.nodes, executed.added)
             store_history.note_removals(txn, block.number, executed.removed)
             store_history.prune(txn, block.number, history)
             _put_block(txn, block, executed.receipts)

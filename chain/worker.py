@@ -11,22 +11,19 @@ import os
 import queue
 import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Final
 
+from chain.deep_stack import deep_thread
 from chain.errors import StoreError
 from chain.executor import Executor
 from chain.frames import Answer, Hello, Request, failure_of, pack, read_frame
 from chain.genesis_block import genesis_block
 from chain.header import Header
 from chain.requests import AccessListResult, CallRequest, CallResult
-from chain.store import Store
+from chain.store import ARCHIVE, Store
 from genesis.spec import GenesisSpec, parse_genesis
-
-STACK_BYTES: Final = 64 << 20
-"""Depth-1024 EVM calls crash in threads with less than 800 KiB."""
 
 EXIT_FAULT: Final = 70
 STOP_SECONDS: Final = 10.0
@@ -143,9 +140,14 @@ def _open(spec: GenesisSpec, options: argparse.Namespace) -> Store:
     if options.role == "reader":
         os.nice(5)  # user calls never slow a block
         return Store(options.datadir / "chain", readonly=True)
-    store = Store(options.datadir / "chain")
+    store = Store(options.datadir / "chain", history=options.history)
     block, nodes = genesis_block(spec)
     store.write_genesis(block, nodes)
+    if store.history == ARCHIVE and store.oldest_state() > 0:
+        _LOG.warning(
+            "archive from now on: the states before block %d were given up and stay so",
+            store.oldest_state(),
+        )
     return store
 
 
@@ -166,9 +168,7 @@ def _serve_deep(
             role = Executor(spec, store, options.datadir / "divergence")
         serve(role.methods(), desk, answer)
 
-    threading.stack_size(STACK_BYTES)
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
+    thread = deep_thread(work)
     while (message := read_frame(sys.stdin.buffer)) is not None:
         assert isinstance(message, Request)  # noqa: S101 - our own node wrote it
         desk.requests.put(message)
@@ -191,6 +191,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("role", choices=("executor", "reader"))
     parser.add_argument("--genesis", type=Path, required=True)
     parser.add_argument("--datadir", type=Path, required=True)
+    parser.add_argument("--history", type=int, help="states to keep; 0 for all")
     return parser.parse_args(arguments)
 
 

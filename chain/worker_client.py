@@ -56,20 +56,23 @@ class WorkerProcess:
         self._listener = asyncio.create_task(self._listen(), name="worker answers")
 
     @classmethod
-    async def start(cls, role: str, datadir: Path, genesis: Path) -> "WorkerProcess":
+    async def start(
+        cls, role: str, datadir: Path, genesis: Path, history: int | None = None
+    ) -> "WorkerProcess":
         """Start a worker and wait until its database is open.
 
         Args:
             role: ``executor`` or ``reader``.
             datadir: the node's folder; the database is its ``chain`` folder.
             genesis: the genesis file.
+            history: of an executor, states to keep as in ``chain.store.Store``.
 
         Raises:
             StoreError, GenesisError: what prevents the start, as the worker saw it.
             ExecutorFault: the process ended without a word.
         """
         process = await asyncio.create_subprocess_exec(
-            *_command(role, datadir, genesis),
+            *_command(role, datadir, genesis, history),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=_environment(),
@@ -164,15 +167,22 @@ class ExecutorClient:
         self._ready = asyncio.create_task(self._warm_up(), name="executor warm-up")
 
     @classmethod
-    async def start(cls, datadir: Path, genesis_path: Path) -> "ExecutorClient":
+    async def start(
+        cls, datadir: Path, genesis_path: Path, history: int | None = None
+    ) -> "ExecutorClient":
         """Start the process; its database is open and has the genesis block when this returns.
 
         The EVM and the kernels are loaded after that; blocks wait for it (``ready``).
 
+        Args:
+            datadir: the node's folder.
+            genesis_path: the genesis file.
+            history: states to keep as in ``chain.store.Store``.
+
         Raises:
             StoreError, GenesisError: what prevents the start.
         """
-        return cls(await WorkerProcess.start("executor", datadir, genesis_path))
+        return cls(await WorkerProcess.start("executor", datadir, genesis_path, history))
 
     @property
     def pid(self) -> int:
@@ -319,9 +329,10 @@ class ReaderClient:
         await process.close()
 
 
-def _command(role: str, datadir: Path, genesis: Path) -> list[str]:
+def _command(role: str, datadir: Path, genesis: Path, history: int | None) -> list[str]:
     files = ["--genesis", str(genesis.absolute()), "--datadir", str(datadir.absolute())]
-    return [sys.executable, "-m", "chain.worker", role, *files]
+    states = [] if history is None else ["--history", str(history)]
+    return [sys.executable, "-m", "chain.worker", role, *files, *states]
 
 
 def _environment() -> dict[str, str]:
