@@ -111,6 +111,25 @@ def test_blocks_of_transactions_equal_the_model_in_root_and_counts(
         assert min(counts.values(), default=0) >= 0
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(OPERATIONS, max_size=20), st.lists(OPERATIONS, max_size=20), st.booleans())
+def test_a_finished_transaction_can_be_reverted_whole(
+    first: list[tuple[Any, ...]], second: list[tuple[Any, ...]], delete_empty: bool
+) -> None:
+    """What a simulation does: the same state again for the next try."""
+    state, model = fresh(), Model(ADDRESSES[:1])
+    run(state, model, first)
+    state.finish_transaction(delete_empty)
+    model.finish_transaction(delete_empty)
+    state.begin_transaction()
+    model.begin_transaction()
+    before = copy.deepcopy(model)
+    run(state, model, second)
+    state.finish_transaction(delete_empty)
+    state.revert(0)
+    check_equal(state, before, ADDRESSES, SLOTS)
+
+
 def test_original_value_is_that_of_the_start_of_the_transaction() -> None:
     state = fresh()
     address = ADDRESSES[0]

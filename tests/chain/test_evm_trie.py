@@ -81,6 +81,12 @@ def test_hashed_keys() -> None:
         assert root == other.root_hash
 
 
+def test_branch_whose_only_child_is_a_branch_becomes_an_extension() -> None:
+    inner = {b"\x10" + bytes(30) + bytes([n]): b"v" * 40 for n in range(0, 256, 16)}
+    for sibling in (b"\x20" + bytes(31), b"\x11" + bytes(31)):
+        check([{**inner, sibling: b"w" * 40}, {sibling: b""}], None)
+
+
 def test_removal_of_a_whole_trie_counts_every_place() -> None:
     rnd = random.Random(2)
     entries = {rnd.randbytes(32): rnd.randbytes(rnd.randrange(1, 60)) for _ in range(300)}
