@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 
-from chain.errors import ExecutorFault
+from chain.errors import ExecutorFault, StoreError
+from chain.genesis_block import genesis_block
 from chain.head_feed import HeadFeed
 from chain.mempool import Mempool
 from chain.store import Store
@@ -19,10 +20,11 @@ from chain.worker_client import ExecutorClient, ReaderClient
 from consensus.local_chain import LocalChain
 from consensus.network.identity import PeerAddress
 from consensus.service import ConsensusService, ServiceSettings
-from genesis.spec import parse_genesis
+from genesis.spec import GenesisSpec, parse_genesis
 from rpc.context import NodeContext
 from rpc.server import create_app, start_server
 from tools import keys
+from tools.follower import ChainFollower
 
 log = logging.getLogger("assay.node")
 
@@ -44,6 +46,8 @@ class NodeOptions:
         p2p_host, p2p_port: peer-to-peer listener.
         peers: dialled for ever.
         readers: processes for eth_call and eth_estimateGas.
+        max_peers: connections.
+        history: states to keep as in ``chain.store.Store``; None as before.
     """
 
     genesis: Path
@@ -56,6 +60,7 @@ class NodeOptions:
     peers: tuple[PeerAddress, ...] = ()
     readers: int = 1
     max_peers: int = 50
+    history: int | None = None
 
 
 def own_node_key(datadir: Path) -> bytes:
@@ -73,10 +78,7 @@ async def run_node(options: NodeOptions) -> None:
         ChainError, GenesisError, ConsensusError, OSError: what prevents the start.
         ExecutorFault: the executor broke; the node has stopped.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = _stop_event()
     async with _running(options) as (service, executor):
         consensus = asyncio.create_task(service.run())
         stopped = asyncio.create_task(stop.wait())
@@ -94,14 +96,90 @@ async def run_node(options: NodeOptions) -> None:
         log.info("stopping")
 
 
+async def serve_chain(options: NodeOptions) -> None:
+    """Serve the database of ``options.datadir`` without consensus and peers, until a signal.
+
+    Blocks come from ``assay import`` alone, also while this runs. A folder without a database gets
+    the genesis block.
+
+    Raises:
+        ChainError, GenesisError, OSError: what prevents the start.
+    """
+    stop = _stop_event()
+    spec = parse_genesis(options.genesis.read_bytes())
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(_open_to_read(spec, options))
+        reader = await ReaderClient.start(options.datadir, options.genesis, options.readers)
+        stack.push_async_callback(reader.close)
+        feed = HeadFeed()
+        stack.callback(feed.close)
+        head = store.head()
+        mempool = Mempool(spec, head, store.state(head))
+        follower = ChainFollower(store, mempool, feed)
+        context = NodeContext(
+            spec=spec,
+            store=store,
+            mempool=mempool,
+            reader=reader,
+            submit=follower.submit,
+            head_feed=feed,
+            consensus=None,
+            version=CLIENT_VERSION,
+        )
+        runner = await start_server(create_app(context), options.http_host, options.http_port)
+        stack.push_async_callback(runner.cleanup)
+        log.info("JSON-RPC on http://%s:%d", options.http_host, options.http_port)
+        log.info("chain %d without consensus, block %d", spec.chain_id, head.number)
+        following = asyncio.create_task(follower.run())
+        stack.callback(following.cancel)
+        stopped = asyncio.create_task(stop.wait())
+        await reader.warm_up()
+        await asyncio.wait((following, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if following.done():
+            following.result()
+        log.info("stopping")
+
+
+def _stop_event() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _open_to_read(spec: GenesisSpec, options: NodeOptions) -> Store:
+    """The chain's database, read-only; made with the genesis block when it is missing."""
+    path = options.datadir / "chain"
+    block, nodes = genesis_block(spec)
+    if not (path / "data.mdb").exists():
+        with Store(path, history=options.history) as store:
+            store.write_genesis(block, nodes)
+    store = Store(path, readonly=True)
+    try:
+        found = store.genesis_hash()
+        if found != block.hash:
+            raise StoreError(
+                f"{path} belongs to the chain with genesis 0x{found.hex()}, "
+                f"not 0x{block.hash.hex()}"
+            )
+    except StoreError:
+        store.close()
+        raise
+    return store
+
+
 @asynccontextmanager
 async def _running(
     options: NodeOptions,
 ) -> AsyncIterator[tuple[ConsensusService, ExecutorClient]]:
     """Everything started in order; left in reverse."""
-    spec = parse_genesis(options.genesis.read_text())
+    spec = parse_genesis(options.genesis.read_bytes())
+    _ = spec.qbft  # GenesisError on a chain with Ethereum's own rules
     async with AsyncExitStack() as stack:
-        executor = await ExecutorClient.start(options.datadir, options.genesis)
+        executor = await ExecutorClient.start(options.datadir, options.genesis, options.history)
         stack.push_async_callback(executor.close)
         reader = await ReaderClient.start(options.datadir, options.genesis, options.readers)
         stack.push_async_callback(reader.close)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from tools.commands.history import history_of, history_options
+
 EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 PORT = click.IntRange(0, 65535)
 
@@ -40,6 +42,14 @@ PORT = click.IntRange(0, 65535)
     help="Processes for eth_call.",
 )
 @click.option(
+    "--consensus",
+    type=click.Choice(["qbft", "none"]),
+    default="qbft",
+    show_default=True,
+    help="none: serve what was imported; no peers, no blocks.",
+)
+@history_options
+@click.option(
     "--verbosity",
     type=click.IntRange(1, 5),
     default=3,
@@ -58,24 +68,32 @@ def node(
     bootnodes: str,
     max_peers: int,
     readers: int,
+    consensus: str,
+    gcmode: str | None,
+    history_state: int | None,
     verbosity: int,
 ) -> None:
-    """Run one node. It validates when the address of its key is in the validator set.
+    r"""Run one node. It validates when the address of its key is in the validator set.
 
-    Example: assay node --genesis genesis.json --datadir node0 --bootnodes 10.0.0.2:30303
+    \b
+    Examples:
+      assay node --genesis genesis.json --datadir node0 --bootnodes 10.0.0.2:30303
+      assay node --consensus none --genesis genesis.json --datadir D
     """
     import asyncio
 
     from consensus.network.identity import parse_peer_address
     from tools import keys
-    from tools.node import NodeOptions, own_node_key, run_node
+    from tools.node import NodeOptions, own_node_key, run_node, serve_chain
 
     levels = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG, logging.DEBUG)
     logging.basicConfig(
         level=levels[verbosity - 1],
         format="%(asctime)s %(levelname)-8s %(name)s: %(message)s",
     )
-    if nodekey is None:
+    if consensus == "none":
+        key = bytes(32)  # nobody to talk to
+    elif nodekey is None:
         key = own_node_key(datadir)
     else:
         key = keys.load_key(nodekey, keys.read_password(password_file))
@@ -90,5 +108,6 @@ def node(
         peers=tuple(parse_peer_address(text) for text in bootnodes.split(",") if text.strip()),
         readers=readers,
         max_peers=max_peers,
+        history=history_of(gcmode, history_state),
     )
-    asyncio.run(run_node(options))
+    asyncio.run(serve_chain(options) if consensus == "none" else run_node(options))
