@@ -72,8 +72,13 @@ def _account_info(node: NodeContext, params: Params) -> Json:
     }
 
 
+def _shown_key(key: object, slot: int) -> str:
+    digits = str(key).lower().removeprefix("0x")
+    return encode.word(slot) if len(digits) == 64 else hex(slot)
+
+
 async def _proof(node: NodeContext, params: Params) -> Json:
-    """EIP-1186; keys are echoed as they were sent."""
+    """EIP-1186; as in geth, a key of 32 bytes is echoed, any other one given as a quantity."""
     address = argument(params, 0, decode.address)
     keys = argument(params, 1, decode.sequence, ())
     if len(keys) > MAX_PROOF_SLOTS:
@@ -90,10 +95,10 @@ async def _proof(node: NodeContext, params: Params) -> Json:
         "storageHash": encode.data(proof.account.storage_root),
         "storageProof": [
             {
-                "key": key,
+                "key": _shown_key(key, slot),
                 "value": hex(storage.value),
                 "proof": [encode.data(item) for item in storage.nodes],
             }
-            for key, storage in zip(keys, proof.storage, strict=True)
+            for key, slot, storage in zip(keys, slots, proof.storage, strict=True)
         ],
     }
