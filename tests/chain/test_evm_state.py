@@ -130,6 +130,22 @@ def test_a_finished_transaction_can_be_reverted_whole(
     check_equal(state, before, ADDRESSES, SLOTS)
 
 
+def test_reverted_destruction_brings_storage_back() -> None:
+    state = fresh()
+    state.set_nonce(ADDRESSES[1], 1)
+    state.set_storage(ADDRESSES[1], 0, 9)
+    state.begin_transaction()
+    state.set_storage(ADDRESSES[1], 0, 8)
+    state.mark_destroyed(ADDRESSES[1])
+    state.finish_transaction()
+    assert state.get_storage(ADDRESSES[1], 0) == 0
+    state.revert(0)
+    assert state.get_storage(ADDRESSES[1], 0) == 9
+    state.finish_transaction()
+    change = state.change()
+    assert StateReader(change.nodes.__getitem__, change.root).storage(ADDRESSES[1], 0) == 9
+
+
 def test_original_value_is_that_of_the_start_of_the_transaction() -> None:
     state = fresh()
     address = ADDRESSES[0]
