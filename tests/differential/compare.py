@@ -36,6 +36,8 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
 }
 """EELS's class of a refusal -> how ours may begin."""
 
+_MOST_ATTEMPTS: Final = 300
+
 
 def differences(eels: Eels, case: Case) -> list[str]:
     """What EELS and we see differently, empty when nothing."""
@@ -78,8 +80,13 @@ def _show(value: object) -> str:
     return "0x" + value.hex() if isinstance(value, bytes) else str(value)
 
 
-def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
-    """A smaller case that still fails: fewer transactions, programs and statements."""
+def shrink(case: Case, differs: Callable[[Case], bool]) -> Case:
+    """A smaller case that still differs: fewer transactions, programs and statements."""
+    attempts = iter(range(_MOST_ATTEMPTS))
+
+    def fails(smaller: Case) -> bool:
+        return next(attempts, None) is not None and differs(smaller)
+
     chosen = list(case.transactions)
     for raw in list(chosen):
         fewer = [other for other in chosen if other is not raw]

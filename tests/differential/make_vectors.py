@@ -20,7 +20,14 @@ from tests.differential.worlds import CHAIN_ID, Case, eels_environment, random_w
 VECTORS: Final = ROOT / "tests" / "vectors"
 TRANSACTIONS: Final = VECTORS / "eels_transactions.json"
 TRIES: Final = VECTORS / "eels_tries.json"
-ALTERNATIVES: Final = (Fork.FRONTIER, Fork.BERLIN, Fork.LONDON, Fork.CANCUN, Fork.PRAGUE, Fork.OSAKA)
+ALTERNATIVES: Final = (
+    Fork.FRONTIER,
+    Fork.BERLIN,
+    Fork.LONDON,
+    Fork.CANCUN,
+    Fork.PRAGUE,
+    Fork.OSAKA,
+)
 _RICH: Final = 1 << 200
 
 
@@ -43,7 +50,9 @@ def transaction_vectors(eels: Eels) -> list[dict[str, Any]]:
                 draft = random_draft(rnd, case, sender, 0).with_(data=rnd.randbytes(9))
                 raw = breaker(rnd, case, draft) if breaker else encode(draft)
                 if raw is not None and len(raw) < 2_000:
-                    vectors.append({"note": name, "raw": "0x" + raw.hex(), "forks": _all(eels, raw)})
+                    vectors.append(
+                        {"note": name, "raw": "0x" + raw.hex(), "forks": _all(eels, raw)}
+                    )
     return vectors
 
 

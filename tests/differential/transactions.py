@@ -77,7 +77,7 @@ def random_draft(rnd: random.Random, case: Case, sender: int, nonce: int) -> Dra
         data=data,
         access_list=access_list,
         max_blob_fee=1_000_000,
-        blob_hashes=[_BLOB_HASH[:31] + bytes((n,)) for n in range(rnd.randrange(1, 4))],
+        blob_hashes=[_BLOB_HASH],
         authorizations=[_authorization(rnd) for _ in range(rnd.randrange(1, 4))],
     )
 
@@ -315,8 +315,9 @@ def program_case(rnd: random.Random, fork: Fork) -> Case:
     transactions = []
     for index, address in enumerate(case.programs):
         draft = random_draft(rnd, case, index, 0)
-        if draft.type == BLOB and index > 2:
-            draft = draft.with_(type=LEGACY)
+        if draft.type == BLOB:
+            blobs = [_BLOB_HASH[:31] + bytes((n,)) for n in range(1 + index % 3)]
+            draft = draft.with_(blob_hashes=blobs)
         gas = max(draft.gas, rnd.choice([100_000, 200_000, 400_000]))
         draft = draft.with_(gas=gas, to=address if draft.to or rnd.random() < 0.5 else b"")
         transactions.append(encode(draft))
@@ -329,8 +330,12 @@ def transaction_case(rnd: random.Random, fork: Fork, count: int = 16) -> Case:
     transactions, notes = [], {}
     first = random_draft(rnd, case, 0, 0)
     transactions.append(encode(first.with_(to=account(1), data=b"", access_list=())))
+    blobs = 0
     for sender in range(1, count):
         draft = random_draft(rnd, case, sender, 0)
+        blobs += draft.type == BLOB
+        if draft.type == BLOB and blobs > 1:  # the block's limit is a rule of its own
+            draft = draft.with_(type=DYNAMIC_FEE)
         raw = None
         if rnd.random() < 0.55:
             name = rnd.choice(list(BREAKERS))
