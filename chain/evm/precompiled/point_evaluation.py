@@ -38,8 +38,7 @@ def point_evaluation(frame: Frame) -> bytes:
         raise PrecompileFailure("mismatched versioned hash")
     try:
         z, y = Scalar.from_be_bytes(data[32:64]), Scalar.from_be_bytes(data[64:96])
-        commitment = G1Point.from_compressed_bytes(data[96:144])
-        proof = G1Point.from_compressed_bytes(data[144:192])
+        commitment, proof = _point(data[96:144]), _point(data[144:192])
     except ValueError as error:
         raise PrecompileFailure(str(error)) from None
     generator, generator2 = G1Point(), G2Point()
@@ -49,6 +48,14 @@ def point_evaluation(frame: Frame) -> bytes:
     ):
         raise PrecompileFailure("proof does not hold")
     return _OUTPUT
+
+
+def _point(data: bytes) -> G1Point:
+    """A point of G1; ValueError unless these are the bytes that it is written as."""
+    point = G1Point.from_compressed_bytes(data)
+    if point.to_compressed_bytes() != data:  # infinity followed by anything
+        raise ValueError("compressed point is not canonical")
+    return point
 
 
 @cache
