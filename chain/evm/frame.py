@@ -55,7 +55,8 @@ class Frame:
         address: account whose storage and balance the code works on; ADDRESS.
         code_address: account that the code was taken from; differs in DELEGATECALL and CALLCODE.
         value: wei; CALLVALUE. Whether it is transferred is ``transfers_value``.
-        data: calldata; empty in a creation.
+        data: calldata; empty in a creation. While bytecode runs, long calldata is a memoryview of
+            the caller's memory, valid until the call ends: slice it, then take ``bytes``.
         code: bytecode to run; initcode in a creation, the delegate's code for a delegated account.
         gas: gas left, >= 0 between opcodes.
         depth: 0 for the outermost message.

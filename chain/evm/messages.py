@@ -14,6 +14,7 @@ from genesis.forks import Fork
 CODE_DEPOSIT_BYTE: Final = 200
 MAX_CODE_SIZE: Final = 24_576
 MAX_INITCODE_SIZE: Final = 2 * MAX_CODE_SIZE
+_PRECOMPILE_INPUT: Final = 4_096
 _RECURSION_LIMIT: Final = 32_768
 
 # a RecursionError at depth 1,024 would make a valid block invalid here
@@ -35,6 +36,9 @@ def run_message(frame: Frame) -> None:
     try:
         precompile = None if frame.is_delegated else evm.precompiles.get(frame.code_address)
         if precompile is not None:
+            data: object = frame.data
+            if isinstance(data, memoryview):
+                frame.data = _input(frame, data)
             frame.output = precompile(frame)
         elif frame.code:
             evm.interpret(frame)
@@ -61,6 +65,17 @@ def run_creation(frame: Frame) -> None:
         _deposit(frame, fork)
     except Halt as error:
         _fail(frame, error, snapshot)
+
+
+def _input(frame: Frame, data: memoryview) -> bytes:
+    """Calldata of a precompiled contract as bytes, of Ethereum's no more than it can look at.
+
+    Those that read beyond the first 4,096 bytes cost at least 3 gas per word, so they halt on as
+    much as this frame's gas cannot pay for.
+    """
+    if frame.code:  # one of ours; charges by itself
+        return bytes(data)
+    return bytes(data[: max(_PRECOMPILE_INPUT, 32 * (frame.gas // 3 + 1))])
 
 
 def _deposit(frame: Frame, fork: Fork) -> None:

@@ -166,7 +166,7 @@ def _step(value: int, operation: Operation) -> Step:
         return (SWAP, 0x8E - value)
     for kind, functions in ((WORDS2, BINARY), (WORDS1, UNARY), (WORDS3, TERNARY), (READ, READS)):
         if value in functions:
-            return (kind, functions[value])  # type: ignore[index]
+            return (kind, functions[value])
     kind = {0x50: POP, 0x51: MLOAD, 0x52: MSTORE}.get(value, RUN)
     return (kind, operation.run)
 

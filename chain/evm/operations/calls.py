@@ -6,7 +6,7 @@ Each builder returns the opcode of one fork. The caller of an opcode has charged
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from chain.evm.errors import WriteProtection
 from chain.evm.frame import MAX_CALL_DEPTH, Frame, expand
@@ -18,6 +18,7 @@ from genesis.forks import Fork
 
 DELEGATION_PREFIX: Final = b"\xef\x01\x00"
 _DELEGATION_SIZE: Final = 23
+_MAX_COPIED: Final = 4_096
 
 Run = Callable[[Frame], None]
 _Codes = Callable[[Frame, bytes], tuple[bytes, bytes, bool]]
@@ -61,7 +62,7 @@ def make_call(gas: GasSchedule) -> Run:
                 address,
                 code_address,
                 value,
-                bytes(frame.memory[data_at : data_at + data_size]),
+                _calldata(frame.memory, data_at, data_size),
                 code,
                 given,
                 frame.depth + 1,
@@ -104,7 +105,7 @@ def make_callcode(gas: GasSchedule) -> Run:
                 address,
                 code_address,
                 value,
-                bytes(frame.memory[data_at : data_at + data_size]),
+                _calldata(frame.memory, data_at, data_size),
                 code,
                 given,
                 frame.depth + 1,
@@ -137,7 +138,7 @@ def make_delegatecall(gas: GasSchedule) -> Run:
                 frame.address,
                 code_address,
                 frame.value,
-                bytes(frame.memory[data_at : data_at + data_size]),
+                _calldata(frame.memory, data_at, data_size),
                 code,
                 child_gas(frame, asked),
                 frame.depth + 1,
@@ -170,7 +171,7 @@ def make_staticcall(gas: GasSchedule) -> Run:
                 address,
                 code_address,
                 0,
-                bytes(frame.memory[data_at : data_at + data_size]),
+                _calldata(frame.memory, data_at, data_size),
                 code,
                 child_gas(frame, asked),
                 frame.depth + 1,
@@ -189,6 +190,13 @@ def _areas(stack: list[int]) -> tuple[int, int, int, int]:
     """Offsets and sizes of calldata and output; an empty area lies nowhere."""
     data_at, data_size, output_at, output_size = stack.pop(), stack.pop(), stack.pop(), stack.pop()
     return data_at, data_size, output_at, output_size
+
+
+def _calldata(memory: bytearray, offset: int, size: int) -> bytes:
+    """Bytes, or a view of many of them: a call of 100 gas must not copy megabytes."""
+    if size > _MAX_COPIED:
+        return cast("bytes", memoryview(memory)[offset : offset + size])
+    return bytes(memory[offset : offset + size])
 
 
 def _expand_both(
@@ -259,7 +267,10 @@ def _run_child(frame: Frame, child: Frame, output_at: int, output_size: int) -> 
         frame.gas += child.gas
         frame.stack.append(0)
         return
+    data: object = child.data
     run_message(child)
+    if isinstance(data, memoryview):
+        data.release()  # the memory can grow again; fails loudly if somebody kept a part
     output = frame.return_data = child.output
     frame.gas += child.gas
     frame.stack.append(1 if child.error is None else 0)

@@ -67,7 +67,8 @@ def _copy(frame: Frame, data: bytes) -> None:
         end = target + size
         if end > len(memory):
             expand(frame, end)
-        memory[target:end] = data[source : source + size].ljust(size, b"\0")
+        part = data[source : source + size]
+        memory[target:end] = part if len(part) == size else bytes(part).ljust(size, b"\0")
 
 
 def calldatacopy(frame: Frame) -> None:
