@@ -5,7 +5,7 @@ classes, slices of the original bytes for signing hashes and raw transactions.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Item: TypeAlias = "bytes | Sequence[Item]"
 """What can be encoded: bytes or nested sequences of bytes."""
@@ -16,6 +16,10 @@ Decoded: TypeAlias = "bytes | list[Decoded]"
 MAX_DEPTH = 32
 """Deeper nesting is refused; nothing on this chain needs more than 6."""
 
+_STRING_PREFIXES: Final = tuple([bytes((0x80 + size,)) for size in range(56)])
+_LIST_PREFIXES: Final = tuple([bytes((0xC0 + size,)) for size in range(56)])
+_SMALL_UINTS: Final = (b"\x80", *[bytes((value,)) for value in range(1, 0x80)])
+
 
 class RlpError(ValueError):
     """Not canonical RLP, or not of the expected shape."""
@@ -25,26 +29,29 @@ def encode(item: Item) -> bytes:
     """RLP of bytes or of nested sequences of bytes."""
     if isinstance(item, bytes):
         return encode_bytes(item)
-    return join_list([encode(part) for part in item])
+    return join_list(
+        [encode_bytes(part) if isinstance(part, bytes) else encode(part) for part in item]
+    )
 
 
 def encode_bytes(data: bytes) -> bytes:
     """RLP of one byte string."""
     size = len(data)
-    if size == 1 and data[0] < 0x80:
-        return data
-    return _prefix(0x80, size) + data
+    if size < 56:
+        return data if size == 1 and data < b"\x80" else _STRING_PREFIXES[size] + data
+    return _long_prefix(0xB7, size) + data
 
 
 def join_list(encoded: Iterable[bytes]) -> bytes:
     """RLP list of items that are encoded already."""
     payload = b"".join(encoded)
-    return list_prefix(len(payload)) + payload
+    size = len(payload)
+    return (_LIST_PREFIXES[size] if size < 56 else _long_prefix(0xF7, size)) + payload
 
 
 def list_prefix(size: int) -> bytes:
     """What precedes the payload of a list of ``size`` bytes."""
-    return _prefix(0xC0, size)
+    return _LIST_PREFIXES[size] if size < 56 else _long_prefix(0xF7, size)
 
 
 def uint(value: int) -> bytes:
@@ -54,7 +61,9 @@ def uint(value: int) -> bytes:
 
 def encode_uint(value: int) -> bytes:
     """RLP of an integer >= 0."""
-    return encode_bytes(uint(value))
+    if value < 0x80:
+        return _SMALL_UINTS[value]
+    return encode_bytes(value.to_bytes((value.bit_length() + 7) // 8, "big"))
 
 
 def decode(data: bytes) -> Decoded:
@@ -83,7 +92,13 @@ def split_list(data: bytes) -> list[bytes]:
         raise RlpError(f"{len(data) - end} bytes after the list")
     items = []
     while start < end:
-        _, _, stop = _header(data, start, end)
+        first = data[start]
+        if first < 0x80:
+            stop = start + 1
+        elif first == 0xA0 and start + 33 <= end:
+            stop = start + 33  # a hash, most of what a trie node holds
+        else:
+            stop = _header(data, start, end)[2]
         items.append(data[start:stop])
         start = stop
     return items
@@ -115,11 +130,12 @@ def as_uint(item: Decoded, bits: int = 256) -> int:
     return int.from_bytes(data, "big")
 
 
-def _prefix(offset: int, size: int) -> bytes:
-    if size < 56:
-        return bytes((offset + size,))
+def _long_prefix(offset: int, size: int) -> bytes:
+    """Prefix of a payload of at least 56 bytes; ``offset`` is 0xB7 for strings, 0xF7 for lists."""
+    if size < 256:
+        return bytes((offset + 1, size))
     length = uint(size)
-    return bytes((offset + 55 + len(length),)) + length
+    return bytes((offset + len(length),)) + length
 
 
 def _header(data: bytes, at: int, limit: int) -> tuple[bool, int, int]:
@@ -156,13 +172,31 @@ def _decode(data: bytes, at: int, limit: int, depth: int) -> tuple[Decoded, int]
     is_list, start, end = _header(data, at, limit)
     if not is_list:
         return data[start:end], end
-    if depth == MAX_DEPTH:
+    return _decode_items(data, start, end, depth + 1), end
+
+
+def _decode_items(data: bytes, at: int, limit: int, depth: int) -> list[Decoded]:
+    """Items of a list between ``at`` and ``limit``; what is short is decoded in place."""
+    if depth > MAX_DEPTH:
         raise RlpError(f"nested deeper than {MAX_DEPTH}")
     items: list[Decoded] = []
-    while start < end:
-        item, start = _decode(data, start, end, depth + 1)
-        items.append(item)
-    return items, end
+    while at < limit:
+        first = data[at]
+        if first < 0x80:
+            end = at + 1
+            items.append(data[at:end])
+        elif first <= 0xB7:
+            end = at + first - 0x7F
+            if end > limit:
+                raise RlpError(f"truncated: item ends at {end} of {limit} bytes")
+            if first == 0x81 and data[at + 1] < 0x80:
+                raise RlpError("single byte below 0x80 with a prefix")
+            items.append(data[at + 1 : end])
+        else:
+            item, end = _decode(data, at, limit, depth)
+            items.append(item)
+        at = end
+    return items
 
 
 def bytes_list(item: Decoded, size: int | None = None) -> tuple[bytes, ...]:
