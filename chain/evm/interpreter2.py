@@ -2,6 +2,7 @@
 
 Gas and program counter live in local variables, words are ints. What programs consist of (PUSH,
 DUP, SWAP, arithmetic, memory, jumps) is done here; all else by ``Operation.run``.
+Hot blocks continue as machines of tier 2.
 """
 
 from typing import Final
@@ -30,6 +31,7 @@ from chain.evm.program import (
     WORDS2,
     program_of,
 )
+from chain.evm.transpiler import HOT, heat
 
 _INVALID: Final = 0xFE
 
@@ -47,6 +49,19 @@ def interpret(frame: Frame) -> None:  # noqa: C901 - a call per opcode is what i
     push, pop = stack.append, stack.pop
     block = blocks.get(0) or program.block(0)
     while True:
+        compiled = block.compiled
+        if compiled is not None:
+            pc = compiled(frame, stack, memory, gas)
+            if pc >= 0:
+                gas = frame.gas
+                block = blocks.get(pc) or program.block(pc)
+                continue
+            if pc == -1:
+                return
+        else:
+            block.entries += 1
+            if block.entries == HOT:
+                heat(program, block)
         gas -= block.gas
         if gas < 0:
             raise OutOfGas
