@@ -6,15 +6,19 @@ pages that the node gives up.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from chain.errors import ChainError, StoreError
 from chain.genesis_block import genesis_block
+from chain.header import EMPTY_TRIE_ROOT
+from chain.state_reader import StateReader
 from chain.state_walk import StateProof, occurrences
 from chain.store import Store
 from chain.store_check_blocks import BlockProof
 from chain.store_file import Transaction
 from chain.store_history import height_key, oldest_state, reference_count, removals
+from chain.validator_set import read_validators
+from genesis.addresses import VALIDATOR_SET
 from genesis.spec import GenesisSpec
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -47,6 +51,11 @@ class CheckReport:
 
 class _TooMany(Exception):
     """Enough problems were found."""
+
+
+class _State(NamedTuple):
+    root: bytes
+    validators: tuple[bytes, ...]
 
 
 def check_store(
@@ -91,12 +100,12 @@ class _Check:
     def run(self, spec: GenesisSpec | None) -> None:
         if spec is not None:
             self._check_genesis(spec)
-        roots = self._check_blocks()
-        self._check_states(roots)
+        states = self._check_blocks()
+        self._check_states(states)
         if self.problems:
             self.problems.append("reference counts were not checked")
         else:
-            self._check_counts(roots[self.head])
+            self._check_counts(states[self.head].root)
 
     def _check_genesis(self, spec: GenesisSpec) -> None:
         want, found = genesis_block(spec)[0].hash, self._txn.get("meta", b"genesis") or b""
@@ -106,10 +115,10 @@ class _Check:
         if has_validators != (spec.assay is not None):
             self._report("the chain has other rules than the genesis file: seals or no seals")
 
-    def _check_blocks(self) -> dict[int, bytes]:
-        """State roots of the states that are kept, by height."""
+    def _check_blocks(self) -> dict[int, "_State"]:
+        """What the blocks say of the states that are kept, by height."""
         blocks = BlockProof(self._txn)
-        roots: dict[int, bytes] = {}
+        states: dict[int, _State] = {}
         for number in range(self.head + 1):
             try:
                 header = blocks.add(number)
@@ -117,22 +126,39 @@ class _Check:
                 self._report(f"block {number}: {error}")
                 continue
             if number >= self.oldest:
-                roots[number] = header.state_root
+                states[number] = _State(header.state_root, blocks.validators)
             self._tell("blocks", number + 1, self.head + 1)
         self.transactions = blocks.transactions
         for table, want in blocks.expected_entries(self.head).items():
             found = self._txn.count(table)
             if found != want:
                 self._report(f"table {table} has {found} entries, want {want}")
-        return roots
+        return states
 
-    def _check_states(self, roots: dict[int, bytes]) -> None:
-        for done, number in enumerate(sorted(roots, reverse=True)):
+    def _check_states(self, states: dict[int, "_State"]) -> None:
+        for done, number in enumerate(sorted(states, reverse=True)):
             known = len(self.states.problems)
-            self.states.add(roots[number])
+            self.states.add(states[number].root)
             for problem in self.states.problems[known:]:
                 self._report(f"state of block {number}: {problem}")
-            self._tell("states", done + 1, len(roots))
+            if len(self.states.problems) == known:
+                self._check_validators(number, states[number])
+            self._tell("states", done + 1, len(states))
+
+    def _check_validators(self, number: int, state: "_State") -> None:
+        """The set in a state is the one that the last proof before it brought."""
+        reader = StateReader(self._node, state.root)
+        try:
+            has_set = reader.account(VALIDATOR_SET).storage_root != EMPTY_TRIE_ROOT
+            found = read_validators(reader) if has_set else ()
+        except ChainError as error:
+            self._report(f"state of block {number}: {error}")
+            return
+        if found != state.validators:
+            self._report(
+                f"state of block {number} has {len(found)} validators, the proofs of changes say "
+                f"{len(state.validators)}, or others"
+            )
 
     def _check_counts(self, root: bytes) -> None:
         """Each count is the occurrences in the newest state and the removals that wait."""

@@ -27,15 +27,16 @@ class BlockProof:
 
     Attributes:
         transactions: in the blocks so far.
+        validators: proven after the last block, ascending; none on chains without seals.
     """
 
     def __init__(self, txn: Transaction) -> None:
         self._txn = txn
         self._parent_hash = bytes(32)
-        self._validators: tuple[bytes, ...] = ()
         self._changes = 0
         self._seals = 0
         self.transactions = 0
+        self.validators: tuple[bytes, ...] = ()
 
     def add(self, number: int) -> Header:
         """Prove the block at a height.
@@ -54,9 +55,9 @@ class BlockProof:
             _same("parent hash", header.parent_hash, parent)
         try:
             self._check_block(digest, header)
-            if number and self._validators:
+            if number and self.validators:
                 certificate = decode_certificate(self._need("seals", digest))
-                verify_certificate(header, certificate, self._validators)
+                verify_certificate(header, certificate, self.validators)
                 self._seals += 1
         finally:
             self._take_validators(number, header)
@@ -129,7 +130,7 @@ class BlockProof:
             slot: verify_storage_proof(account.storage_root, slot, nodes)
             for slot, nodes in zip(slots, proof.slots, strict=True)
         }
-        self._validators = read_validators(_Words(words))
+        self.validators = read_validators(_Words(words))
 
     def _need(self, table: str, key: bytes) -> bytes:
         value = self._txn.get(table, key)
