@@ -20,7 +20,7 @@ EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 @click.group()
 def bench() -> None:
-    """Measure kernels, models, gas prices and a running network."""
+    """Measure kernels, models, the EVM, gas prices and a running network."""
 
 
 @bench.command("chain")
@@ -117,6 +117,19 @@ def models(as_json: bool) -> None:
     from tools.bench.models import run_models
 
     _print_rows(run_models, as_json=as_json)
+
+
+@bench.command("evm")
+@click.option("--anvil", help="anvil's program, the far anchor; looked for on the PATH by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evm(anvil: str | None, as_json: bool) -> None:
+    """Time contract calls and block imports beside stock py-evm, and mining beside anvil.
+
+    Example: assay bench evm --anvil ~/.foundry/bin/anvil
+    """
+    from tools.bench.evm import run_evm
+
+    _print_rows(lambda progress: run_evm(progress, anvil), as_json=as_json)
 
 
 @bench.command("gas")
