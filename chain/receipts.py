@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from chain import rlp
@@ -10,6 +11,8 @@ from chain.trie import ordered_root
 from precompiles.hashing import keccak256
 
 BLOOM_SIZE: Final = 256
+_KNOWN_ENTRIES: Final = 4_096
+"""Addresses and topics whose bits are remembered: contracts and events come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ def _decode_log(item: rlp.Decoded) -> Log:
     return Log(rlp.as_bytes(parts[0], 20), topics, rlp.as_bytes(parts[2]))
 
 
+@lru_cache(maxsize=_KNOWN_ENTRIES)
 def _bloom_bits(entry: bytes) -> int:
     digest = keccak256(entry)
     bits = 0

@@ -83,6 +83,14 @@ def decode_list(data: bytes) -> list[Decoded]:
     return as_list(decode(data))
 
 
+def list_payload(data: bytes) -> bytes:
+    """What a list that fills ``data`` exactly holds, still encoded; items are not checked."""
+    is_list, start, end = _header(data, 0, len(data))
+    if not is_list or end != len(data):
+        raise RlpError("not one whole list")
+    return data[start:]
+
+
 def split_list(data: bytes) -> list[bytes]:
     """The encodings of the items of a list that fills ``data`` exactly; items are not decoded."""
     is_list, start, end = _header(data, 0, len(data))

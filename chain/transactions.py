@@ -128,7 +128,6 @@ def decode_transaction(
 
 
 def _decode_legacy(raw: bytes, sender: bytes | None, high_s: bool) -> Transaction:
-    parts = rlp.split_list(raw)
     items = rlp.decode_list(raw)
     _check_count(items, 9, 0)
     v = rlp.as_uint(items[6])
@@ -160,7 +159,7 @@ def _decode_legacy(raw: bytes, sender: bytes | None, high_s: bool) -> Transactio
         y_parity=y_parity,
         r=r,
         s=s,
-        sender=sender or _recover(b"", [*parts[:6], suffix], y_parity, r, s, high_s),
+        sender=sender or _recover(_unsigned(raw, v, r, s, suffix), y_parity, r, s, high_s),
     )
 
 
@@ -186,7 +185,6 @@ def _decode_typed(raw: bytes, sender: bytes | None) -> Transaction:
     layout = _LAYOUTS.get(kind)
     if layout is None:
         raise TypeNotSupported(f"type {kind}")
-    parts = rlp.split_list(raw[1:])
     items = rlp.decode_list(raw[1:])
     if kind == 3 and len(items) in (4, 5) and not isinstance(items[0], bytes):
         raise TypeNotSupported("blob transaction with sidecar; this chain has no blob pool")
@@ -220,7 +218,7 @@ def _decode_typed(raw: bytes, sender: bytes | None) -> Transaction:
         y_parity=y_parity,
         r=r,
         s=s,
-        sender=sender or _recover(raw[:1], parts[:-3], y_parity, r, s),
+        sender=sender or _recover(raw[:1] + _unsigned(raw[1:], y_parity, r, s), y_parity, r, s),
         max_fee_per_blob_gas=rlp.as_uint(extra[0]) if kind == 3 else 0,
         blob_versioned_hashes=_blob_hashes(extra[1]) if kind == 3 else (),
     )
@@ -231,12 +229,15 @@ def _check_count(items: list[rlp.Decoded], want: int, kind: int) -> None:
         raise MalformedTransaction(f"type {kind} transaction has {len(items)} fields, want {want}")
 
 
-def _recover(
-    prefix: bytes, parts: list[bytes], y_parity: int, r: int, s: int, high_s: bool = False
-) -> bytes:
-    digest = keccak256(prefix + rlp.join_list(parts))
+def _unsigned(encoded: bytes, v: int, r: int, s: int, suffix: bytes = b"") -> bytes:
+    """The list that ends with these three fields without them; ``suffix`` takes their place."""
+    signature = sum(len(rlp.encode_uint(value)) for value in (v, r, s))
+    return rlp.join_list((rlp.list_payload(encoded)[:-signature], suffix))
+
+
+def _recover(unsigned: bytes, y_parity: int, r: int, s: int, high_s: bool = False) -> bytes:
     try:
-        return recover(digest, y_parity, r, s, high_s)
+        return recover(keccak256(unsigned), y_parity, r, s, high_s)
     except BadSignature as error:
         raise InvalidSignature(str(error)) from None
 

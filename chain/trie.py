@@ -11,6 +11,8 @@ from chain.header import EMPTY_TRIE_ROOT
 from precompiles.hashing import keccak256
 
 _LEAF: Final = 2
+_FROM_HEX: Final = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
+_TO_HEX: Final = bytes.maketrans(bytes(range(16)), b"0123456789abcdef")
 _Entries = list[tuple[bytes, bytes]]  # (nibbles, value), sorted
 
 
@@ -41,7 +43,7 @@ def ordered_entries(values: Sequence[bytes]) -> dict[bytes, bytes]:
 
 def nibbles(key: bytes) -> bytes:
     """One byte of 0 to 15 per half byte."""
-    return bytes.fromhex("".join(["0" + digit for digit in key.hex()]))
+    return key.hex().encode().translate(_FROM_HEX)
 
 
 def walk(
@@ -95,18 +97,19 @@ def _read_prefix(encoded: bytes) -> tuple[bytes, bool]:
 def _write_prefix(path: bytes, is_leaf: bool) -> bytes:
     flag = _LEAF if is_leaf else 0
     half = bytes((flag + 1,)) + path if len(path) % 2 else bytes((flag, 0)) + path
-    return bytes([high << 4 | low for high, low in zip(half[::2], half[1::2], strict=True)])
+    return bytes.fromhex(half.translate(_TO_HEX).decode())
 
 
 def _build(items: _Entries, depth: int, nodes: dict[bytes, bytes]) -> bytes:
     """RLP of the node over ``items``, which agree in their first ``depth`` nibbles."""
     first, value = items[0]
     if len(items) == 1:
-        return rlp.encode([_write_prefix(first[depth:], True), value])
+        path = rlp.encode_bytes(_write_prefix(first[depth:], True))
+        return rlp.join_list((path, rlp.encode_bytes(value)))
     shared = _shared(first, items[-1][0], depth)
     if shared > depth:
         child = _reference(_build(items, shared, nodes), nodes)
-        return rlp.join_list([rlp.encode_bytes(_write_prefix(first[depth:shared], False)), child])
+        return rlp.join_list((rlp.encode_bytes(_write_prefix(first[depth:shared], False)), child))
     branch = [b"\x80"] * 17
     if len(first) == depth:
         branch[16] = rlp.encode_bytes(value)
@@ -133,4 +136,4 @@ def _reference(encoded: bytes, nodes: dict[bytes, bytes]) -> bytes:
         return encoded
     digest = keccak256(encoded)
     nodes[digest] = encoded
-    return rlp.encode_bytes(digest)
+    return b"\xa0" + digest

@@ -103,7 +103,7 @@ HIGH_S = rlp.uint(ORDER // 2 + 1)
         (b"\x02", "truncated"),
         (b"\x02\xc0", "type 2 transaction has 0 fields, want 12"),
         (b"\xc0", "type 0 transaction has 0 fields, want 9"),
-        (records.signed() + b"\0", "after the list"),
+        (records.signed() + b"\0", "after the item"),
         (records.signed()[:-1], "truncated"),
         (tampered(0, 0, b"\0\1"), "leading zero"),
         (tampered(0, 0, BIG), "exceeds 64 bits"),
