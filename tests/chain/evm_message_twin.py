@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from eth.db.atomic import AtomicDB
 from eth.vm.execution_context import ExecutionContext
@@ -127,12 +128,16 @@ def run_stock(
     context = context_kind(gas_price=5, origin=SENDER, **hashes)
     if create is None:
         message = Message(gas, CONTRACT, SENDER, value, data, state.get_code(CONTRACT))
-        computation = kind.apply_message(state, message, context)
     else:
-        if fork >= Fork.SHANGHAI:  # stock charges for initcode here, not as part of the intrinsic gas
+        if (
+            fork >= Fork.SHANGHAI
+        ):  # stock charges for initcode here, not as part of the intrinsic gas
             gas += 2 * ((len(create) + 31) // 32)
         message = Message(gas, b"", SENDER, value, data, create, create_address=CONTRACT)
-        computation = kind.apply_create_message(state, message, context)
+    with catch_warnings():
+        simplefilter("ignore")  # that SELFDESTRUCT is deprecated
+        run = kind.apply_message if create is None else kind.apply_create_message
+        computation = run(state, message, context)
     destroyed = computation.get_accounts_for_deletion()
     for address in destroyed:
         state.delete_account(address)
