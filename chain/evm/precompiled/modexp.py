@@ -5,6 +5,7 @@ input are zeros. The result is as long as the modulus; 0 ** 0 is 1, anything mod
 """
 
 from collections.abc import Callable
+from math import lcm
 from typing import Final
 
 import gmpy2
@@ -13,6 +14,8 @@ from chain.evm.errors import PrecompileFailure
 from chain.evm.frame import Frame
 
 _LONGEST: Final = 1024
+_PERIOD: Final = lcm(*range(1, 256))
+"""Powers modulo m repeat after a divisor of phi(m); one byte of m makes long exponents cheap."""
 
 
 def modexp_byzantium(frame: Frame) -> bytes:
@@ -45,6 +48,8 @@ def _run(frame: Frame, gas: Callable[[int, int, int], int]) -> bytes:
     modulus = _number(data, 96 + base_size + exponent_size, modulus_size)
     if modulus == 0:
         return bytes(modulus_size)
+    if modulus < 256 and exponent > _PERIOD:
+        exponent = exponent % _PERIOD + _PERIOD
     return int(gmpy2.powmod(base, exponent, modulus)).to_bytes(modulus_size, "big")
 
 
