@@ -21,6 +21,8 @@ _HASH_BYTE: Final = 0xA0
 _FROM_HEX: Final = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
 _TO_HEX: Final = bytes.maketrans(bytes(range(16)), b"0123456789abcdef")
 _NODES_OF_A_BLOCK: Final = 1 << 16
+_FULL_BRANCH: Final = 532
+"""Bytes of a branch with 16 hashes, which most nodes near the root are."""
 
 
 class Short(NamedTuple):
@@ -309,6 +311,8 @@ def _encode(node: Node) -> bytes:
 
 
 def _decode(encoded: bytes) -> Node:
+    if len(encoded) == _FULL_BRANCH and encoded[3::33] == _HASH_PREFIX * 16 + NO_CHILD:
+        return tuple([encoded[at : at + 33] for at in range(3, 531, 33)])
     parts = rlp.split_list(encoded)
     if len(parts) == 17:
         return tuple(parts[:16])

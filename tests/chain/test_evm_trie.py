@@ -18,7 +18,7 @@ from tests.chain.state_walk import trie_occurrences
 
 # Few distinct nibbles, so that paths share long prefixes and branches collapse.
 KEYS = st.binary(min_size=2, max_size=2).map(
-    lambda tail: bytes(29) + bytes([tail[0] & 0x11, tail[0] & 3, tail[1]])
+    lambda tail: bytes(29) + bytes([tail[0] & 0x11, tail[0] >> 1 & 3, tail[1] & 0x11])
 )
 VALUES = st.sampled_from([b"", b"", b"a", b"bb", b"c" * 31, b"d" * 33, b"e" * 70])
 BATCHES = st.lists(st.dictionaries(KEYS, VALUES, max_size=12), max_size=6)
@@ -82,9 +82,9 @@ def test_hashed_keys() -> None:
 
 
 def test_branch_whose_only_child_is_a_branch_becomes_an_extension() -> None:
-    inner = {b"\x10" + bytes(30) + bytes([n]): b"v" * 40 for n in range(0, 256, 16)}
-    for sibling in (b"\x20" + bytes(31), b"\x11" + bytes(31)):
-        check([{**inner, sibling: b"w" * 40}, {sibling: b""}], None)
+    inner = {bytes([0x10 + n]) + bytes(31): b"v" * 40 for n in range(16)}
+    sibling = b"\x20" + bytes(31)
+    check([{**inner, sibling: b"w" * 40}, {sibling: b""}, {sibling: b"w"}], None)
 
 
 def test_removal_of_a_whole_trie_counts_every_place() -> None:
