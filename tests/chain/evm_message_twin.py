@@ -62,6 +62,7 @@ def make_evm(fork: Fork, world: World, interpreter: Interpret = interpret) -> Ev
         state.set_code(address, account.code)
         for slot, value in (account.storage or {}).items():
             state.set_storage(address, slot, value)
+    state.make_root()  # as a block finds it: storage in a trie
     state.begin_transaction()
     for address in (SENDER, CONTRACT, *precompiles):
         state.mark_address_warm(address)
