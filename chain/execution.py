@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from chain.blobs import GAS_PER_BLOB, excess_blob_gas
 from chain.blocks import MAX_BLOCK_SIZE, Block
+from chain.difficulty import next_difficulty
 from chain.errors import (
     BlockFull,
     ExecutionMismatch,
@@ -242,13 +243,12 @@ def receipt_of(
 
 
 def _draft(spec: GenesisSpec, parent: Header, attributes: BlockAttributes) -> Header:
-    """Header of a block being built; the results of execution are still blank."""
+    """Header of a block being built; the results of execution are blank, so is proof of work."""
     number, timestamp = parent.number + 1, attributes.timestamp
     fork = spec.schedule.fork(number, timestamp)
-    if fork < Fork.PARIS:
-        raise InvalidBlock(f"block {number} needs proof of work: {fork.name}")
     fields: dict[str, Any] = dict(ABSENT)
-    fields["base_fee_per_gas"] = next_base_fee(parent)
+    if fork >= Fork.LONDON:
+        fields["base_fee_per_gas"] = next_base_fee(parent)
     if fork >= Fork.CANCUN and spec.assay is None:
         fields["excess_blob_gas"] = excess_blob_gas(spec.schedule, parent, timestamp)
     return Header(
@@ -259,7 +259,7 @@ def _draft(spec: GenesisSpec, parent: Header, attributes: BlockAttributes) -> He
         transactions_root=EMPTY_TRIE_ROOT,
         receipts_root=EMPTY_TRIE_ROOT,
         logs_bloom=_NO_BLOOM,
-        difficulty=0,
+        difficulty=0 if fork >= Fork.PARIS else next_difficulty(fork, parent, timestamp),
         number=number,
         gas_limit=attributes.gas_limit,
         gas_used=0,

@@ -15,7 +15,7 @@ from chain.requests import BlockAttributes, ExecutedBlock
 from chain.state_reader import StateReader
 from chain.transactions import Transaction
 from chain.validation import next_mix_hash
-from genesis.spec import Allocation, GenesisSpec
+from genesis.spec import Allocation, AssayConfig, GenesisSpec
 from precompiles.context import NativeAccount
 from tests.chain import records
 
@@ -62,7 +62,7 @@ class MemoryChain:
     def attributes(self, **changes: Any) -> BlockAttributes:
         parent = self.head.header
         values = {
-            "timestamp": parent.timestamp + self.spec.qbft.block_period_seconds,
+            "timestamp": parent.timestamp + (self.spec.assay or AssayConfig()).block_period_seconds,
             "coinbase": COINBASE,
             "mix_hash": next_mix_hash(parent),
             "extra_data": chain_extra_data(b"test"),
