@@ -88,7 +88,7 @@ class Pairing:
         self._px, self._py = program.variable(), program.variable()
         self._q = _Affine(self._pair(), self._pair())
         self._product = self._fp12()
-        self._begin = program.record(self._product, lambda: self._unity)
+        self._begin = script_of([program.record(self._product, lambda: self._unity)])
         self._enter_p = program.record(
             Fp2(self._px, self._py),
             lambda: Fp2(program.entered(self._px), program.entered(self._py)),
@@ -98,16 +98,24 @@ class Pairing:
         self._loop = script_of(list(self._record_loop()))
         self._end = script_of(list(self._record_end()))
 
-    def check(self, pairs: Sequence[tuple[G1, G2]]) -> bool:
-        """Whether the product of e(P, Q) over all pairs is one; the points are in the subgroups."""
+    def value(self, pairs: Sequence[tuple[G1, G2]]) -> list[int]:
+        """Product of e(P, Q) over all pairs, to the power of 2x (6x**2 + 3x + 1).
+
+        That power is prime to the order. The points are in the subgroups. The result is an element
+        of Fp12, as ``Fp12.elements``.
+        """
         memory = self._program.memory()
-        memory.run(script_of([self._begin]))
+        memory.run(self._begin)
         for p, q in pairs:
             memory.write(Fp2(self._px, self._py), p)
             memory.write(self._q, q)
             memory.run(self._loop)
         memory.run(self._end)
-        return memory.read(self._result) == [1, *[0] * 11]
+        return memory.read(self._result)
+
+    def check(self, pairs: Sequence[tuple[G1, G2]]) -> bool:
+        """Whether the product of e(P, Q) over all pairs is one; the points are in the subgroups."""
+        return self.value(pairs) == [1, *[0] * 11]
 
     def in_subgroup(self, q: G2) -> bool:
         """Whether a point of the twist has the prime order."""
