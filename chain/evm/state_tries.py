@@ -184,7 +184,12 @@ class StateTries:
             nonce, balance, root, code_hash = rlp.bytes_list(rlp.decode(encoded))
         except (KeyError, ValueError) as error:
             raise ExecutorFault(f"account 0x{address.hex()} cannot be read: {error}") from error
-        return int.from_bytes(nonce, "big"), int.from_bytes(balance, "big"), root, code_hash
+        return (
+            int.from_bytes(nonce, "big"),
+            int.from_bytes(balance, "big"),
+            EMPTY_TRIE_ROOT if root == EMPTY_TRIE_ROOT else root,  # one object for all of them
+            EMPTY_HASH if code_hash == EMPTY_HASH else code_hash,
+        )
 
     def _read_word(self, root: bytes, address: bytes, slot: int) -> int:
         try:

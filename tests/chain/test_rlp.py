@@ -51,6 +51,8 @@ def test_integers(value: int) -> None:
         ("c3aa", "truncated"),
         ("b9", "truncated"),
         ("c281", "truncated"),
+        ("c2817f", "single byte"),
+        ("c383aabb", "truncated"),
         ("01bb", "after the item"),
         ("c0c0", "after the item"),
         ("bfffffffffffffffff", "truncated"),
