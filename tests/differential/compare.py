@@ -42,7 +42,8 @@ _MOST_ATTEMPTS: Final = 300
 def differences(eels: Eels, case: Case) -> list[str]:
     """What EELS and we see differently, empty when nothing."""
     eels.open(case.fork, CHAIN_ID, case.state())
-    theirs = eels.block(eels_environment(case), case.transactions, case.withdrawals)
+    given = eels_environment(case)
+    theirs = eels.block(given, case.transactions, case.withdrawals, ommers=list(case.ommers))
     results, ours = run_case(case)
     found = []
     for index, (own, other) in enumerate(zip(results, theirs.pop("transactions"), strict=True)):

@@ -1,6 +1,6 @@
 """A case on our own EVM, by the functions that blocks are executed with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chain.blobs import GAS_PER_BLOB, blob_base_fee
@@ -9,7 +9,7 @@ from chain.errors import InvalidTransaction
 from chain.evm.environment import BlockEnvironment
 from chain.evm.frame import Interpret
 from chain.evm.interpreter2 import interpret
-from chain.evm.payments import block_reward, pay_withdrawals
+from chain.evm.payments import pay_rewards, pay_withdrawals
 from chain.evm.precompiled.table import precompiles_of
 from chain.evm.requests import collect_requests, requests_hash
 from chain.evm.rules import GasAvailable
@@ -21,6 +21,7 @@ from chain.transactions import Transaction, decode_transaction
 from genesis.addresses import BEACON_ROOTS, HISTORY_STORAGE
 from genesis.forks import Fork
 from genesis.spec import GenesisSpec
+from tests.chain import records
 from tests.differential.worlds import CHAIN_ID, Case
 
 _TRANSACTION_CAP = 1 << 24  # EIP-7825
@@ -109,10 +110,9 @@ def _end(case: Case, machine: BlockMachine, receipts: list[Receipt]) -> dict[str
     state, fork = machine.state, case.fork
     found: dict[str, Any] = {}
     pay_withdrawals(state, [Withdrawal(*values) for values in case.withdrawals])
-    if reward := block_reward(fork):
-        state.begin_transaction()
-        state.add_balance(case.environment.coinbase, reward)
-        state.finish_transaction(fork >= Fork.SPURIOUS_DRAGON)
+    header = records.header(number=case.environment.number, coinbase=case.environment.coinbase)
+    ommers = [replace(header, number=number, coinbase=who) for number, who in case.ommers]
+    pay_rewards(state, fork, header, ommers)
     if fork >= Fork.PRAGUE:
         logs = [log for receipt in receipts for log in receipt.logs]
         found["requests_hash"] = requests_hash(collect_requests(machine, logs, None))

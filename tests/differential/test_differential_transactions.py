@@ -1,4 +1,7 @@
-"""Random transactions, half of them invalid, on our chain and on EELS: both refuse, for one reason."""
+"""Random transactions, half of them invalid, on ours and on EELS: both refuse, for one reason.
+
+``ASSAY_DIFFERENTIAL_SEED=N`` moves the long runs to other transactions.
+"""
 
 import os
 from functools import partial

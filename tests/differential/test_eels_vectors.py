@@ -8,12 +8,13 @@ import pytest
 from chain.errors import InvalidTransaction
 from chain.evm.rules import check_envelope
 from chain.fees import floor_gas, intrinsic_gas
-from chain.transactions import decode_transaction
+from chain.transactions import Transaction, decode_transaction
 from chain.trie import build_trie, ordered_root
 from genesis.forks import Fork
 from precompiles.hashing import keccak256
 from tests.differential.eels import FORKS
 from tests.differential.make_vectors import TRANSACTIONS, TRIES
+from tests.differential.worlds import CHAIN_ID
 
 TRANSACTION_CAP = 1 << 24
 STATEFUL = {"InsufficientBalanceError", "GasUsedExceedsLimitError", "BlobGasLimitExceededError",
@@ -36,17 +37,25 @@ def vectors(fork: Fork) -> list[tuple[str, bytes, dict[str, Any]]]:
     return found
 
 
+def judged(raw: bytes, fork: Fork, cap: int | None) -> Transaction | InvalidTransaction:
+    """The transaction, or why it is none under this fork's rules."""
+    try:
+        found = decode_transaction(raw, homestead=fork >= Fork.HOMESTEAD)
+        check_envelope(found, fork, CHAIN_ID, cap)
+    except InvalidTransaction as error:
+        return error
+    return found
+
+
 @pytest.mark.parametrize("fork", list(FORKS), ids=lambda fork: fork.name)
 def test_transactions_as_this_fork_judges_them(fork: Fork) -> None:
     cap = TRANSACTION_CAP if fork >= Fork.OSAKA else None
     for note, raw, verdict in vectors(fork):
         if verdict.get("refused") in STATEFUL:
             continue
-        try:
-            found = decode_transaction(raw, homestead=fork >= Fork.HOMESTEAD)
-            check_envelope(found, fork, 1, cap)
-        except InvalidTransaction as error:
-            assert "refused" in verdict, (note, raw.hex(), str(error))
+        found = judged(raw, fork, cap)
+        if isinstance(found, InvalidTransaction):
+            assert "refused" in verdict, (note, raw.hex(), str(found))
             continue
         assert "refused" not in verdict, (note, raw.hex(), verdict)
         assert found.sender == hexadecimal(verdict["sender"]), note

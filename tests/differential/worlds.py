@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from chain.evm.transition import contract_address
 from genesis.forks import BlobParameters, Fork, schedule_of
 from genesis.predeploys import system_allocations
 from genesis.spec import Allocation
@@ -61,6 +62,8 @@ class Case:
         balances: wei of the program accounts.
         storages: storage of the program accounts.
         withdrawals: index, validator index, address, Gwei each.
+        ommers: number and coinbase each.
+        notes: transaction index -> the rule that was broken.
     """
 
     fork: Fork
@@ -70,6 +73,7 @@ class Case:
     storages: Mapping[bytes, Mapping[int, int]]
     environment: Environment = Environment()
     withdrawals: tuple[tuple[int, int, bytes, int], ...] = ()
+    ommers: tuple[tuple[int, bytes], ...] = ()
     notes: Mapping[int, str] = field(default_factory=dict)
 
     def state(self) -> dict[bytes, Allocation]:
@@ -140,6 +144,15 @@ def random_world(rnd: random.Random, fork: Fork) -> Case:
     alloc[account(CONTRACT_SENDER)] = Allocation(ETHER, 1, b"\x60\x01\x60\x01\x55")
     alloc[account(POOR_SENDER)] = Allocation(balance=21_000)
     alloc[_HAS_STORAGE_ONLY] = Allocation(balance=1, storage={1: 1})
+    in_the_way = [
+        Allocation(1),
+        Allocation(1, 1),
+        Allocation(1, 0, b"\0"),
+        Allocation(1, 0, b"", {1: 1}),
+    ]
+    for sender, nonce in ((account(1), 0), (account(2), 0), (program_address(0), 1)):
+        if rnd.random() < 0.2:  # an account where a contract would be created
+            alloc[contract_address(sender, nonce)] = rnd.choice(in_the_way)
     others = callees(rnd, fork)
     programs = {
         program_address(index): random_program(rnd, fork, others) for index in range(PROGRAMS)
@@ -164,5 +177,9 @@ def random_world(rnd: random.Random, fork: Fork) -> Case:
         withdrawals = tuple(
             (n, 7 + n, address, rnd.choice([0, 1, GWEI])) for n, address in enumerate(addresses)
         )
+    ommers: tuple[tuple[int, bytes], ...] = ()
+    if fork < Fork.PARIS and rnd.random() < 0.3:
+        known = [(299, _EMPTY), (294, program_address(1)), (297, rnd.randbytes(20))]
+        ommers = tuple(rnd.sample(known, rnd.randrange(1, 3)))
     environment = random_environment(rnd, fork)
-    return Case(fork, programs, alloc, (), storages, environment, withdrawals)
+    return Case(fork, programs, alloc, (), storages, environment, withdrawals, ommers)
