@@ -71,9 +71,7 @@ def main() -> None:
     from tools.failures import explain
 
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        code = cli.main(standalone_mode=False)  # what a command gave to click.exceptions.Exit
     except click.Abort:
         click.echo("Interrupted.", err=True)
         sys.exit(130)
@@ -86,6 +84,8 @@ def main() -> None:
             raise
         click.secho(f"Error: {text}", err=True, fg="red")
         sys.exit(1)
+    if isinstance(code, int) and code:
+        sys.exit(code)
 
 
 def echo_json(value: Any) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from operator import attrgetter
 from pathlib import Path
 
 import click
@@ -42,21 +43,17 @@ def blocktest(paths: tuple[Path, ...], jobs: int, pattern: str, as_json: bool) -
 
     Example: assay blocktest fixtures/blockchain_tests --filter eip7702
     """
-    from tools.blocktest.runner import Result, run_paths
+    from tools.blocktest.runner import run_paths
     from tools.progress import stages
 
-    failures: list[Result] = []
-    passed = 0
     with stages(hidden=as_json) as report:
-        for result in run_paths(
-            paths, jobs, pattern, lambda done, total: report("Blockchain tests", done, total)
-        ):
-            if not result.reason:
-                passed += 1
-                continue
-            failures.append(result)
-            if not as_json:
-                click.echo(f"{result.file}: {result.name}: {result.reason}")
+        results = list(
+            run_paths(
+                paths, jobs, pattern, lambda done, total: report("Blockchain tests", done, total)
+            )
+        )
+    failures = sorted((result for result in results if result.reason), key=attrgetter("file"))
+    passed = len(results) - len(failures)
     if as_json:
         echo_json(
             {
@@ -69,6 +66,8 @@ def blocktest(paths: tuple[Path, ...], jobs: int, pattern: str, as_json: bool) -
             }
         )
     else:
+        for failure in failures:
+            click.echo(f"{failure.file}: {failure.name}: {failure.reason}")
         click.echo(f"{passed} passed, {len(failures)} failed")
     if failures or not passed:
         raise click.exceptions.Exit(1)
