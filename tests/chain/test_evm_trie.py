@@ -1,7 +1,9 @@
 """Bulk trie updates equal a trie built from scratch, node for node and place for place."""
 
+import json
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,8 @@ from chain.header import EMPTY_TRIE_ROOT
 from chain.trie import build_trie
 from precompiles.hashing import keccak256
 from tests.chain.state_walk import trie_occurrences
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "eels_tries.json"
 
 # Few distinct nibbles, so that paths share long prefixes and branches collapse.
 KEYS = st.binary(min_size=2, max_size=2).map(
@@ -85,6 +89,19 @@ def test_branch_whose_only_child_is_a_branch_becomes_an_extension() -> None:
     inner = {bytes([0x10 + n]) + bytes(31): b"v" * 40 for n in range(16)}
     sibling = b"\x20" + bytes(31)
     check([{**inner, sibling: b"w" * 40}, {sibling: b""}, {sibling: b"w"}], None)
+
+
+def test_roots_of_the_executable_specification() -> None:
+    for vector in json.loads(VECTORS.read_text())["tries"]:
+        if not vector["secured"]:
+            continue
+        pairs = [[bytes.fromhex(text[2:]) for text in pair] for pair in vector["pairs"]]
+        for size in (1, 7, len(pairs) or 1):
+            tries, root = TrieNodes({}.__getitem__), EMPTY_TRIE_ROOT
+            for start in range(0, len(pairs), size):
+                batch = pairs[start : start + size]
+                root = tries.update(root, {keccak256(key): value for key, value in batch})
+            assert "0x" + root.hex() == vector["root"]
 
 
 def test_removal_of_a_whole_trie_counts_every_place() -> None:
