@@ -18,6 +18,7 @@ from chain.trie import build_trie
 from precompiles.hashing import keccak256
 from tests.chain.state_walk import trie_occurrences
 
+NOTHING: dict[bytes, bytes] = {}
 VECTORS = Path(__file__).parents[1] / "vectors" / "eels_tries.json"
 
 # Few distinct nibbles, so that paths share long prefixes and branches collapse.
@@ -76,7 +77,7 @@ def test_hashed_keys() -> None:
     ]
     check(batches, None)
     other = HexaryTrie({})
-    tries = TrieNodes({}.__getitem__)
+    tries = TrieNodes(NOTHING.__getitem__)
     root = EMPTY_TRIE_ROOT
     for changes in batches:
         root = tries.update(root, changes)
@@ -97,7 +98,7 @@ def test_roots_of_the_executable_specification() -> None:
             continue
         pairs = [[bytes.fromhex(text[2:]) for text in pair] for pair in vector["pairs"]]
         for size in (1, 7, len(pairs) or 1):
-            tries, root = TrieNodes({}.__getitem__), EMPTY_TRIE_ROOT
+            tries, root = TrieNodes(NOTHING.__getitem__), EMPTY_TRIE_ROOT
             for start in range(0, len(pairs), size):
                 batch = pairs[start : start + size]
                 root = tries.update(root, {keccak256(key): value for key, value in batch})
@@ -135,7 +136,7 @@ def test_what_changes_nothing_adds_and_removes_nothing() -> None:
 def test_missing_or_damaged_node_is_told() -> None:
     root, nodes = build_trie({keccak256(bytes([n])): b"x" * 40 for n in range(40)})
     with pytest.raises(KeyError):
-        TrieNodes({}.__getitem__).get(root, bytes(32))
+        TrieNodes(NOTHING.__getitem__).get(root, bytes(32))
     damaged = {digest: rlp.encode([b"1", b"2", b"3"]) for digest in nodes}
     with pytest.raises(rlp.RlpError):
         TrieNodes(damaged.__getitem__).update(root, {bytes(32): b"x"})

@@ -11,6 +11,7 @@ from chain.evm.state_cache import KEPT_PENDING, StateCache
 from chain.evm.state_tries import StateChange
 from chain.header import EMPTY_TRIE_ROOT
 
+NOTHING: dict[bytes, bytes] = {}
 ADDRESSES = [bytes([n]) * 20 for n in range(1, 9)]
 SLOTS = range(6)
 
@@ -73,7 +74,7 @@ def counting(nodes: Mapping[bytes, bytes]) -> tuple[Callable[[bytes], bytes], li
 
 
 def genesis() -> StateChange:
-    state = WorldState({}.__getitem__, EMPTY_TRIE_ROOT)
+    state = WorldState(NOTHING.__getitem__, EMPTY_TRIE_ROOT)
     for address in ADDRESSES:
         state.set_code(address, b"\1" + address)
         for slot in SLOTS:
@@ -148,5 +149,5 @@ def test_missing_node_is_a_fault_with_a_cache_too() -> None:
     root, nodes, _, _ = genesis()
     cache = StateCache()
     with pytest.raises(ExecutorFault):
-        WorldState({}.__getitem__, root, (), cache).get_balance(ADDRESSES[0])
+        WorldState(NOTHING.__getitem__, root, (), cache).get_balance(ADDRESSES[0])
     assert WorldState(nodes.__getitem__, root, (), cache).get_storage(ADDRESSES[0], 2) == 3
