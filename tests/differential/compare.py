@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from chain.evm.frame import Interpret
+from chain.evm.interpreter2 import interpret
 from tests.differential.assembly import assemble, listing
 from tests.differential.eels import Eels
 from tests.differential.ours import Result, run_case
@@ -39,12 +41,12 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
 _MOST_ATTEMPTS: Final = 300
 
 
-def differences(eels: Eels, case: Case) -> list[str]:
-    """What EELS and we see differently, empty when nothing."""
+def differences(eels: Eels, case: Case, run: Interpret = interpret) -> list[str]:
+    """What EELS and we, with this interpreter, see differently; empty when nothing."""
     eels.open(case.fork, CHAIN_ID, case.state())
     given = eels_environment(case)
     theirs = eels.block(given, case.transactions, case.withdrawals, ommers=list(case.ommers))
-    results, ours = run_case(case)
+    results, ours = run_case(case, run)
     found = []
     for index, (own, other) in enumerate(zip(results, theirs.pop("transactions"), strict=True)):
         note = case.notes.get(index, "valid")
@@ -140,16 +142,21 @@ def report(case: Case, found: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def check(eels: Eels, make: Callable[[random.Random], Case], seed: int) -> int:
+def check(
+    eels: Eels,
+    make: Callable[[random.Random], Case],
+    seed: int,
+    run: Interpret = interpret,
+) -> int:
     """Compare the case that ``seed`` makes; the number of its transactions.
 
     Raises:
         AssertionError: with the smallest case found that still differs.
     """
     case = make(random.Random(seed))
-    found = differences(eels, case)
+    found = differences(eels, case, run)
     if not found:
         return len(case.transactions)
-    small = shrink(case, lambda other: bool(differences(eels, other)))
-    text = report(small, differences(eels, small))
+    small = shrink(case, lambda other: bool(differences(eels, other, run)))
+    text = report(small, differences(eels, small, run))
     raise AssertionError(f"seed {seed}: {'; '.join(found)[:600]}\nshrunk: {text}")
