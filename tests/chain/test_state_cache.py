@@ -130,6 +130,31 @@ def test_a_state_opened_earlier_stays_at_its_root() -> None:
     assert (later.get_balance(ADDRESSES[0]), later.get_storage(ADDRESSES[0], 0)) == (9, 9)
     assert (early.get_balance(ADDRESSES[0]), early.get_storage(ADDRESSES[0], 0)) == (0, 1)
     assert later.get_balance(ADDRESSES[1]) == 0
+    early.set_balance(ADDRESSES[1], 4)
+    change = early.change()
+    nodes.update(change.nodes)
+    sibling = WorldState(nodes.__getitem__, change.root, (), cache)
+    assert [sibling.get_balance(address) for address in ADDRESSES[:2]] == [0, 4]
+    assert sibling.get_storage(ADDRESSES[0], 0) == 1
+
+
+def test_storage_that_was_lost_inside_a_block_is_not_remembered() -> None:
+    root, nodes, _, _ = genesis()
+    cache = StateCache()
+    state = WorldState(nodes.__getitem__, root, (), cache)
+    assert state.get_storage(ADDRESSES[0], 5) == 6
+    state.set_storage(ADDRESSES[0], 0, 7)
+    state.make_root()
+    state.begin_transaction()
+    state.mark_destroyed(ADDRESSES[0])
+    state.finish_transaction()
+    state.begin_transaction()
+    state.set_nonce(ADDRESSES[0], 1)
+    state.set_storage(ADDRESSES[0], 1, 7)
+    change = state.change()
+    nodes.update(change.nodes)
+    state = WorldState(nodes.__getitem__, change.root, (), cache)
+    assert [state.get_storage(ADDRESSES[0], slot) for slot in (0, 1, 5)] == [0, 7, 0]
 
 
 def test_what_waits_is_bounded() -> None:
