@@ -1,4 +1,30 @@
-"""Consensus holes of stock py-evm 0.12.1b1: each is shown open there and closed here."""
+"""Consensus holes of stock py-evm 0.12.1b1: each is shown open there and closed here.
+
+| hole of py-evm | rule | test |
+|---|---|---|
+| chain id never checked | EIP-155, 2930, 1559 | transaction_that_stock_mines: another chain |
+| gas limit below the calldata floor | EIP-7623 | transaction_that_stock_mines: floor |
+| balance below value + gas * fee cap | EIP-1559 | transaction_that_stock_mines: balance |
+| ... + blobs * blob fee cap | EIP-4844 | holes_blobs: sender_must_own_the_blob_fee |
+| sender with code | EIP-3607, 7702 | transaction_that_stock_mines: code; delegated_sender |
+| tip above fee cap | EIP-1559 | transaction_that_stock_mines: tip |
+| type 3 without recipient | EIP-4844 | transaction_that_stock_mines: blob |
+| creation below intrinsic gas with initcode words | EIP-3860 | transaction_that_stock_mines |
+| oversized initcode halts late | EIP-3860 | initcode_above_the_limit |
+| creation on an account with storage only | EIP-7610 | creation_on, create_opcode_on |
+| missing or failing system contract | EIP-7002, 7251 | broken_system_contract |
+| deposit log layout | EIP-6110 | deposit_log_of_another_layout |
+| MODEXP 0 ** 0 | EIP-198 | modexp_of_zero_to_the_zero |
+| y_parity 2, r = 0, s = 0, gas >= 2**64 | EIP-2718, Yellow Paper | field_that_stock_lets_pass |
+| high s | EIP-2 | high_s_is_refused |
+| nonce 2**64 - 1 | EIP-2681 | nonce_without_successor |
+| gas below intrinsic ends in a Python error | Yellow Paper | gas_below_intrinsic |
+| type 3 with blobs and proofs is not decoded | EIP-4844, 7594 | holes_blobs: refused_by_name |
+| blob target and limit are constants | EIP-7691, 7840, 7892 | holes_blobs: follow_the_schedule |
+| initcode charged twice to a delegated sender | EIP-7702 | delegated_sender_pays_initcode_once |
+
+What these refuse in blocks of every fork: ``test_evm_rules``.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -100,6 +126,13 @@ def test_initcode_above_the_limit_is_refused_before_any_change() -> None:
     assert isinstance(world().refuse(decode_transaction(raw)), InitcodeTooLarge)
     fits = signed(to=b"", data=bytes(49_152), gas=5_000_000)
     assert world().mine(decode_transaction(fits))[0].status == 1
+
+
+@pytest.mark.parametrize("gas", [0, 1, 20_999])
+def test_gas_below_intrinsic_is_refused_by_name(gas: int) -> None:
+    raw = signed(gas=gas)
+    stock_transaction(raw).validate()
+    assert isinstance(world().refuse(decode_transaction(raw)), IntrinsicGasTooLow)
 
 
 def resigned(raw: bytes, **changes: int) -> bytes:
