@@ -15,7 +15,7 @@ from chain.evm.state_cache import StateCache
 from chain.execution import build_block, execute_block
 from chain.genesis_block import genesis_block
 from chain.requests import BlockAttributes
-from chain.rlp import encode, uint
+from chain.rlp import Item, encode, uint
 from chain.store import Store
 from chain.transactions import Transaction, decode_transaction
 from genesis.forks import PRAGUE_BLOBS, Fork, ForkSchedule
@@ -192,7 +192,8 @@ def _transaction(case: ImportCase, number: int, keys: Sequence[PrivateKey]) -> T
         to, value, gas = _TOKEN, 0, 100_000
         data = selector("transfer(address,uint256)") + call
     nonce, fee = number // _SENDERS, 10**10
-    fields = [*map(uint, (_CHAIN_ID, nonce, 10**9, fee, gas)), to, uint(value), data, []]
+    numbers = [uint(number) for number in (_CHAIN_ID, nonce, 10**9, fee, gas)]
+    fields: list[Item] = [*numbers, to, uint(value), data, []]
     signature = keys[number % _SENDERS].sign_recoverable(
         keccak256(b"\x02" + encode(fields)), hasher=None
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
-from chain.evm.interpreter import interpret
+from chain.evm.interpreter2 import interpret
 
 from chain.errors import ExecutorFault
 from chain.evm.environment import BlockEnvironment, TransactionEnvironment
