@@ -119,7 +119,7 @@ def check_ommers(
     if len(block.ommers) > MAX_OMMERS:
         raise InvalidBlock(f"block has {len(block.ommers)} ommers, at most {MAX_OMMERS}")
     ancestors: dict[bytes, Header] = {}
-    used = {block.hash}
+    used: set[bytes] = set()
     digest = block.header.parent_hash
     for _ in range(MAX_OMMER_DEPTH + 1):
         ancestor = block_of(digest)
