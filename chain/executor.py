@@ -208,8 +208,8 @@ class Executor:
 def collection_paused() -> Iterator[None]:
     """Keep Python's cycle collector away while a block runs; it comes back right after.
 
-    Executing allocates much and leaves almost no cycles; walking all that again and again took a
-    third of the time of blocks with many calls.
+    Execution leaves hardly any cycles: on blocks of transfers and of 60,000 calls it makes no
+    difference. But a walk over all that the process caches would fall into some block or other.
     """
     was_enabled = gc.isenabled()
     gc.disable()
