@@ -90,6 +90,10 @@ class Program:
         self.landings: dict[int, Block] = {}
         self._destinations: bytearray | None = None
 
+    def grow(self, size: int) -> None:
+        """Count memory that something made for this program holds, in bytes."""
+        _CACHE.grow(size)
+
     def is_destination(self, pc: int) -> bool:
         """Whether a jump may go to ``pc``, any word."""
         if self._destinations is None:
