@@ -34,6 +34,7 @@ class DevnetOptions:
         empty_blocks: whether a block is made when no transaction waits.
         http_port, p2p_port: of validator 0; validator i listens on port + i.
         chain_id: EIP-155 id.
+        history: states that each node keeps, 0 for all; None as before, 128 in a new network.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class DevnetOptions:
     http_port: int = 8545
     p2p_port: int = 30303
     chain_id: int = CHAIN_ID
+    history: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,8 @@ def node_command(
     command += ["--http.port", str(validator.http_port), "--port", str(validator.p2p_port)]
     if others:
         command += ["--bootnodes", ",".join(others)]
+    if options.history is not None:
+        command += ["--history.state", str(options.history)]
     return command
 
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from tools import devnet as network_tools
+from tools.commands.history import history_of, history_options
 from tools.devnet import DevnetOptions, Network
 from tools.errors import ToolError
 
@@ -53,6 +54,7 @@ PORT = click.IntRange(1, 65535)
     show_default=True,
     help="P2P port of validator 0.",
 )
+@history_options
 @click.option("--reset", is_flag=True, help="Delete the network in DATADIR and start anew.")
 @click.option("--no-demo", is_flag=True, help="Start the validators only.")
 @click.option(
@@ -66,6 +68,8 @@ def devnet(
     chain_id: int,
     http_port: int,
     p2p_port: int,
+    gcmode: str | None,
+    history_state: int | None,
     reset: bool,
     no_demo: bool,
     exit_after: bool,
@@ -85,6 +89,7 @@ def devnet(
         http_port=http_port,
         p2p_port=p2p_port,
         chain_id=chain_id,
+        history=history_of(gcmode, history_state),
     )
     if reset:
         network_tools.reset(datadir)
