@@ -17,7 +17,7 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
     "InvalidSignatureError": ("InvalidSignature", "WrongChainId"),
     "NonceMismatchError": ("NonceTooLow", "NonceTooHigh"),
     "NonceOverflowError": ("InvalidTransaction: nonce has max value",),
-    "InsufficientTransactionGasError": ("IntrinsicGasTooLow",),
+    "InsufficientTransactionGasError": ("IntrinsicGasTooLow", "FloorGasTooLow"),
     "InsufficientBalanceError": ("InsufficientFunds",),
     "GasUsedExceedsLimitError": ("GasLimitExceeded",),
     "InvalidSenderError": ("SenderNotEoa",),

@@ -109,8 +109,11 @@ class Writer:
 
     def size(self) -> int:
         """A length in bytes, hardly ever large."""
-        if self.rnd.random() < 0.01:
+        draw = self.rnd.random()
+        if draw < 0.01:
             return self.rnd.choice([1 << 16, 1 << 32, 1 << 64, (1 << 256) - 1])
+        if draw < 0.04:
+            return self.rnd.choice([1_024, 1_025, 4_096, 4_128, 6_000, self.rnd.randrange(20_000)])
         return self.rnd.choice([0, 1, 4, 32, 33, 64, self.rnd.randrange(130)])
 
     def slot(self) -> int:
