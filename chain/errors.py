@@ -12,7 +12,7 @@ ChainError
 └── ExecutorFault          this node is broken: stop, never vote
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from chain.receipts import Receipt
@@ -109,8 +109,16 @@ class InsufficientFunds(InvalidTransaction):
 class IntrinsicGasTooLow(InvalidTransaction):
     """Gas limit below the cost that is due before the first opcode (EIP-2028, 2930, 3860, 7702)."""
 
-    def __init__(self, have: int, want: int, what: str = "") -> None:
-        super().__init__(f"intrinsic gas too low: have {have}, want {want}{what and f' ({what})'}")
+    text: ClassVar[str] = "intrinsic gas too low"
+
+    def __init__(self, have: int, want: int) -> None:
+        super().__init__(f"{self.text}: have {have}, want {want}")
+
+
+class FloorGasTooLow(IntrinsicGasTooLow):
+    """Gas limit below the least gas that calldata of this size uses (EIP-7623)."""
+
+    text = "insufficient gas for floor data gas cost"
 
 
 class GasLimitExceeded(InvalidTransaction):
@@ -133,7 +141,7 @@ class GasCapExceeded(InvalidTransaction):
     """Gas limit above the chain's cap of one transaction (``assay.transactionGasCap``)."""
 
     def __init__(self, gas_limit: int, cap: int) -> None:
-        super().__init__(f"intrinsic gas too high: tx gas limit {gas_limit}, cap {cap}")
+        super().__init__(f"transaction gas limit too high (cap: {cap}, tx: {gas_limit})")
 
 
 class FeeCapTooLow(InvalidTransaction):

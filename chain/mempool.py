@@ -7,16 +7,13 @@ clients parse them. Per sender, nonces without a gap are *pending*, the rest is 
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from chain.errors import (
     AlreadyKnown,
     FeeCapTooLow,
-    GasCapExceeded,
     GasLimitExceeded,
-    InitcodeTooLarge,
     InsufficientFunds,
-    IntrinsicGasTooLow,
     NonceTooHigh,
     NonceTooLow,
     PoolRefused,
@@ -24,10 +21,9 @@ from chain.errors import (
     SenderNotEoa,
     TypeNotSupported,
     UnprotectedTransaction,
-    WrongChainId,
 )
+from chain.evm.rules import check_envelope, is_delegation
 from chain.fees import (
-    MAX_INITCODE_SIZE,
     floor_gas,
     intrinsic_gas,
     next_base_fee,
@@ -40,7 +36,6 @@ from genesis.forks import Fork
 from genesis.spec import GenesisSpec
 from precompiles.hashing import EMPTY_HASH
 
-DELEGATION_PREFIX: Final = b"\xef\x01\x00"
 _Content: TypeAlias = dict[bytes, dict[int, Transaction]]
 
 
@@ -99,7 +94,6 @@ class Mempool:
         reader: StateReader,
         limits: MempoolLimits = MempoolLimits(),
     ) -> None:
-        self._chain_id = spec.chain_id
         self._spec = spec
         self._limits = limits
         self._head, self._reader = head, reader
@@ -249,25 +243,12 @@ class Mempool:
             raise TypeNotSupported("type 3; this chain has no blob pool")
         if transaction.chain_id is None:
             raise UnprotectedTransaction
-        if transaction.chain_id != self._chain_id:
-            raise WrongChainId(transaction.chain_id, self._chain_id)
-        self._check_gas(transaction)
-        if transaction.max_fee_per_gas < self._base_fee:
-            raise FeeCapTooLow(transaction.sender, transaction.max_fee_per_gas, self._base_fee)
-
-    def _check_gas(self, transaction: Transaction) -> None:
-        size = len(transaction.data)
-        if transaction.to is None and size > MAX_INITCODE_SIZE:
-            raise InitcodeTooLarge(size, MAX_INITCODE_SIZE)
         if transaction.gas_limit > self._head.gas_limit:
             raise GasLimitExceeded(transaction.gas_limit, self._head.gas_limit)
         cap = transaction_gas_cap(self._spec, self._fork)
-        if cap is not None and transaction.gas_limit > cap:
-            raise GasCapExceeded(transaction.gas_limit, cap)
-        if transaction.gas_limit < (want := intrinsic_gas(transaction, self._fork)):
-            raise IntrinsicGasTooLow(transaction.gas_limit, want)
-        if transaction.gas_limit < (want := floor_gas(transaction, self._fork)):
-            raise IntrinsicGasTooLow(transaction.gas_limit, want, "calldata floor")
+        check_envelope(transaction, self._fork, self._spec.chain_id, cap)
+        if transaction.max_fee_per_gas < self._base_fee:
+            raise FeeCapTooLow(transaction.sender, transaction.max_fee_per_gas, self._base_fee)
 
     def _check_sender(self, transaction: Transaction, queue: _Queue) -> None:
         account = self._reader.account(transaction.sender)
@@ -285,7 +266,7 @@ class Mempool:
             )
         if account.code_hash != EMPTY_HASH:
             code = self._reader.code(transaction.sender)
-            if not (len(code) == 23 and code.startswith(DELEGATION_PREFIX)):
+            if not is_delegation(code):
                 raise SenderNotEoa(transaction.sender, len(code))
 
     def _check_replacement(self, old: Transaction, new: Transaction) -> None:

@@ -5,11 +5,12 @@ recipient already: a ``Transaction`` that breaks those cannot exist. Order and t
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from chain.blobs import GAS_PER_BLOB
 from chain.errors import (
     FeeCapTooLow,
+    FloorGasTooLow,
     GasCapExceeded,
     GasLimitExceeded,
     InitcodeTooLarge,
@@ -24,11 +25,13 @@ from chain.errors import (
     WrongChainId,
 )
 from chain.evm.environment import BlockEnvironment
-from chain.evm.state import WorldState
 from chain.fees import MAX_INITCODE_SIZE, floor_gas, intrinsic_gas
 from chain.signatures import HALF_ORDER
 from chain.transactions import Transaction
 from genesis.forks import Fork
+
+if TYPE_CHECKING:
+    from chain.evm.state import WorldState
 
 DELEGATION_PREFIX: Final = b"\xef\x01\x00"
 """Code of a delegated account is this and a 20-byte address (EIP-7702)."""
@@ -57,7 +60,7 @@ class GasAvailable:
 
 
 def check_transaction(
-    transaction: Transaction, state: WorldState, block: BlockEnvironment, room: GasAvailable
+    transaction: Transaction, state: "WorldState", block: BlockEnvironment, room: GasAvailable
 ) -> None:
     """Raise unless ``transaction`` may run now, after the ones before it in the block.
 
@@ -104,7 +107,7 @@ def check_envelope(
     if gas_limit < intrinsic:
         raise IntrinsicGasTooLow(gas_limit, intrinsic)
     if gas_limit < floor:
-        raise IntrinsicGasTooLow(gas_limit, floor, "floor data gas")
+        raise FloorGasTooLow(gas_limit, floor)
 
 
 def is_delegation(code: bytes) -> bool:
@@ -128,7 +131,7 @@ def _check_kind(transaction: Transaction, fork: Fork, chain_id: int) -> None:
         raise InvalidSignature(f"s {transaction.s:#x} above half the curve's order")
 
 
-def _check_sender(transaction: Transaction, state: WorldState) -> None:
+def _check_sender(transaction: Transaction, state: "WorldState") -> None:
     nonce = state.get_nonce(transaction.sender)
     if transaction.nonce < nonce:
         raise NonceTooLow(nonce, transaction.nonce)

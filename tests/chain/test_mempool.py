@@ -63,7 +63,7 @@ def test_texts_that_clients_parse() -> None:
     refuse(
         pool,
         transaction(gas=21_039, data=b"\1"),
-        "intrinsic gas too low: have 21039, want 21040 (calldata floor)",
+        "insufficient gas for floor data gas cost: have 21039, want 21040",
     )
     refuse(pool, transaction(to=b"", gas=52_999), "intrinsic gas too low: have 52999, want 53000")
     refuse(
@@ -71,7 +71,11 @@ def test_texts_that_clients_parse() -> None:
         transaction(gas=60_000_001),
         "exceeds block gas limit: tx gas limit 60000001, available 60000000",
     )
-    refuse(pool, transaction(gas=2**25 + 1), "intrinsic gas too high: tx gas limit 33554433")
+    refuse(
+        pool,
+        transaction(gas=2**25 + 1),
+        "transaction gas limit too high (cap: 33554432, tx: 33554433)",
+    )
     refuse(
         pool,
         transaction(to=b"", gas=10**7, data=bytes(49_153)),

@@ -206,7 +206,7 @@ def test_transactions_that_the_pool_refuses(node: Network) -> None:
             ({"data": too_long, "gas": 10_000_000}, "oversized data"),
             ({"gas": 20_999}, "intrinsic gas too low"),
             ({"gas": 60_000_001}, "exceeds block gas limit"),
-            ({"gas": (1 << 25) + 1}, "intrinsic gas too high"),
+            ({"gas": (1 << 25) + 1}, "transaction gas limit too high"),
             ({"gas": 21_000, "value": 10**30}, "insufficient funds for gas"),
         ):
             with pytest.raises(RequestRefused, match=text):
