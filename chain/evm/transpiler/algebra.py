@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from chain.evm.operations.arithmetic import BINARY, TERNARY, UNARY
 from chain.evm.transpiler.path import Path, wraps
-from chain.evm.transpiler.word import MASK, ONE, SIGN, ZERO, Word, condition, constant
+from chain.evm.transpiler.word import MASK, ONE, SIGN, ZERO, Word, base_of, condition, constant
 
 MAX_EXCESS: Final = 640
 """Bits that an expression may grow to before it is reduced modulo 2**256."""
@@ -64,15 +64,27 @@ def _add(path: Path, a: Word, b: Word) -> Word:
             return _sub(path, other, constant(MASK + 1 - word.number))
     high = path.high(a) + path.high(b)
     if high <= MASK:
+        a, b = _reassociated(path, a, b)
         return _exactly(path, "+", a, b, high, path.low(a) + path.low(b), "add")
     return _modular(path, "+", "add", a, b)
+
+
+def _reassociated(path: Path, a: Word, b: Word) -> tuple[Word, Word]:
+    """Summands of ``a + b``, which does not wrap: a constant in one joins the other, a constant."""
+    for word, other in ((a, b), (b, a)):
+        if word.number is not None and other.kind == "add" and not other.excess:
+            for inner, outer in (other.operands, other.operands[::-1]):
+                if inner.number is not None:
+                    return outer, constant(inner.number + word.number)
+    return a, b
 
 
 def _sub(path: Path, a: Word, b: Word) -> Word:
     if b.number == 0:
         return a
-    if a is b:
-        return ZERO
+    (base, distance), (other_base, other_distance) = base_of(a), base_of(b)
+    if base is other_base:
+        return constant(distance - other_distance & MASK)
     if path.low(a) >= path.high(b):
         high, low = path.high(a) - path.low(b), path.low(a) - path.high(b)
         return _exactly(path, "-", a, b, high, low, "sub")

@@ -9,31 +9,26 @@ from typing import Final
 
 from chain.evm.program import Block, Compiled, Program
 from chain.evm.transpiler.runtime import SCOPE
-from chain.evm.transpiler.trace import MAX_OPERATIONS, Trace
+from chain.evm.transpiler.trace import Trace
 
 HOT: Final = 16
 """Entries after which a block asks to be compiled."""
 
-GAS_PER_MICROSECOND: Final = 20
-"""Gas run in tier 1 that pays for a microsecond of compiling: at most 1.5 s per 30 million gas."""
+GAS_PER_MICROSECOND: Final = 30
+"""Gas burnt in tier 1 that pays for a microsecond of compiling: at most 1 s per 30 million gas."""
 
 MAX_CREDIT: Final = 200_000
 """Microseconds that may be saved up; a new process begins with as many."""
 
-FIXED_COST: Final = 100
-"""Microseconds of a compilation, whatever its size."""
-
-OPERATION_COST: Final = 7
-"""Microseconds per instruction."""
-
-_FULL_COST: Final = FIXED_COST + OPERATION_COST * MAX_OPERATIONS
+BYTES_PER_CHARACTER: Final = 4
+"""Memory that a machine takes, by the length of its source."""
 
 
 class Budget:
     """Microseconds of compiling that executed gas has paid for.
 
     Attributes:
-        credit: what is left of them.
+        credit: what is left of them; the last compilation may have overdrawn it.
     """
 
     __slots__ = ("credit",)
@@ -59,10 +54,17 @@ def heat(program: Program, block: Block, budget: Budget = _BUDGET) -> None:
     """
     budget.earn(HOT * (block.gas + 1))
     block.entries = 0
-    if budget.credit >= _FULL_COST:
+    if budget.credit > 0:
         trace = Trace(program, block.start)
-        block.compiled = _machine(trace)
-        budget.credit -= FIXED_COST + OPERATION_COST * trace.used
+        source = trace.source()
+        block.compiled = _machine(trace, source)
+        budget.credit -= cost(trace.used, len(source))
+        program.grow(BYTES_PER_CHARACTER * len(source))
+
+
+def cost(instructions: int, characters: int) -> int:
+    """Microseconds that compiling takes, as measured; two times as much in bad cases."""
+    return 100 + (7 * instructions >> 1) + (2 * characters // 9)
 
 
 def source_of(program: Program, pc: int, whole: bool = False) -> str:
@@ -78,11 +80,11 @@ def compile_at(program: Program, pc: int, whole: bool = False) -> Compiled:
         pc: a jump target, 0, or where another block ends.
         whole: take in arms that were never reached, too.
     """
-    return _machine(Trace(program, pc, whole=whole))
+    trace = Trace(program, pc, whole=whole)
+    return _machine(trace, trace.source())
 
 
-def _machine(trace: Trace) -> Compiled:
-    source = trace.source()
+def _machine(trace: Trace, source: str) -> Compiled:
     scope = SCOPE | {"is_destination": trace.program.is_destination}
     for opcode in trace.opcodes:
         operation = trace.program.operations[opcode]

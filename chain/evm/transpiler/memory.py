@@ -3,25 +3,71 @@
 The variable ``end`` is ``len(memory) - 32``: the last offset that a word can be read at.
 """
 
+from typing import Final
+
 from chain.evm.operations.gas import KECCAK256_WORD
 from chain.evm.transpiler.path import Path
-from chain.evm.transpiler.word import MEMORY_BOUND, Word, constant
+from chain.evm.transpiler.word import MASK, MEMORY_BOUND, Word, base_of, constant
 from precompiles.hashing import EMPTY_HASH
 
-_MAX_KNOWN_SIZE = 1 << 32
+FREE_POINTER: Final = 64
+"""Where code by solc keeps the start of free memory."""
+
+_MAX_KNOWN_SIZE: Final = 1 << 32
+_MAX_LATE_HASH: Final = 1024
+"""Bytes that may be hashed before they are paid for."""
 
 
 def mload(path: Path, offset: Word) -> Word:
-    """MLOAD."""
+    """MLOAD: from memory, unless the word there is known."""
     start = reach(path, offset, 32)
-    return path.name(f"word(*read(memory, {start}))")
+    if start not in path.loads:
+        path.loads[start] = offset, path.name(f"word(*read(memory, {start}))")
+    return path.loads[start][1]
+
+
+def expect_pointer(path: Path, word: Word, pc: int) -> None:
+    """Go on only if ``word`` can be solc's pointer to free memory: no store through it hits it."""
+    if path.low(word) > FREE_POINTER + 31 and path.high(word) < MEMORY_BOUND:
+        return
+    path.write(f"if not {FREE_POINTER + 31} < {path.local(word)} < {MEMORY_BOUND}:")
+    failed = path.fork()
+    failed.indent += 1
+    failed.push(word)
+    failed.leave(pc)
+    path.bound(word, FREE_POINTER + 32, MEMORY_BOUND - 1)
 
 
 def mstore(path: Path, offset: Word, value: Word) -> None:
     """MSTORE."""
     path.keep(offset, value)
     start = reach(path, offset, 32)
+    path.local(value)
     path.write(f"write(memory, {start}, {_bytes(path, value)})")
+    _forget(path, offset, 32)
+    path.loads[start] = offset, value
+
+
+def _forget(path: Path, offset: Word, size: int) -> None:
+    """Forget words that a store of ``size`` bytes may have changed."""
+    kept = {
+        start: (other, word)
+        for start, (other, word) in path.loads.items()
+        if _are_apart(path, offset, size, other)
+    }
+    path.loads = kept
+
+
+def _are_apart(path: Path, offset: Word, size: int, other: Word) -> bool:
+    """Whether ``size`` bytes at one offset and 32 at the other never overlap.
+
+    Both lie in memory, so that a distance modulo 2**256 is a distance.
+    """
+    base, distance = base_of(offset)
+    other_base, other_distance = base_of(other)
+    if base is other_base:
+        return size <= other_distance - distance & MASK <= MASK - 31
+    return path.high(offset) + size <= path.low(other) or path.high(other) + 32 <= path.low(offset)
 
 
 def _bytes(path: Path, value: Word) -> str:
@@ -35,6 +81,7 @@ def mstore8(path: Path, offset: Word, value: Word) -> None:
     path.keep(offset, value)
     start = reach(path, offset, 1)
     path.write(f"memory[{start}] = {path.loose(value)} & 255")
+    _forget(path, offset, 1)
 
 
 def keccak(path: Path, offset: Word, size: Word) -> Word:
@@ -42,7 +89,7 @@ def keccak(path: Path, offset: Word, size: Word) -> Word:
     path.keep(offset, size)
     if size.number == 0:
         return constant(int.from_bytes(EMPTY_HASH, "big"))
-    if size.number is not None and size.number <= _MAX_KNOWN_SIZE:
+    if size.number is not None and size.number <= _MAX_LATE_HASH:
         path.gas += KECCAK256_WORD * (size.number + 31 >> 5)
         start = reach(path, offset, size.number)
         stop = _plus(start, size.number)
@@ -61,6 +108,9 @@ def reach(path: Path, offset: Word, size: int) -> str:
         _reach_constant(path, offset.number + size)
         return offset.text
     start = _start(path, offset)
+    if path.reached.get(start, 0) >= size:
+        return start
+    path.reached[start] = size
     last = (
         start if size == 32 else f"{start} + {size - 32}" if size > 32 else f"{start} - {32 - size}"
     )

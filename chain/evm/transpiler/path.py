@@ -21,12 +21,14 @@ class Path:
         gas: static gas not charged yet.
         memory_size: bytes that memory is known to have.
         memo: words that cannot change while the frame runs, by the expression that reads them.
+        loads: (offset, word) of what memory is known to hold, by the offset's text.
+        reached: bytes known to lie in memory from a variable offset on, by its text.
         seen: (pc, height, return addresses) of the jump targets on this way.
     """
 
     __slots__ = (
-        "bounds", "gas", "indent", "memo", "memory_size", "names", "pulled", "raw_names", "seen",
-        "stack", "writer",
+        "bounds", "gas", "indent", "loads", "memo", "memory_size", "names", "pulled", "raw_names",
+        "reached", "seen", "stack", "writer",
     )  # fmt: skip
 
     def __init__(self, writer: Writer) -> None:
@@ -40,6 +42,8 @@ class Path:
         self.gas = 0
         self.memory_size = 0
         self.memo: dict[str, Word] = {}
+        self.loads: dict[str, tuple[Word, Word]] = {}
+        self.reached: dict[str, int] = {}
         self.seen: set[tuple[int, ...]] = set()
 
     def fork(self) -> "Path":
@@ -50,6 +54,7 @@ class Path:
         other.stack = self.stack.copy()
         other.names, other.raw_names = self.names.copy(), self.raw_names.copy()
         other.bounds, other.memo = self.bounds.copy(), self.memo.copy()
+        other.loads, other.reached = self.loads.copy(), self.reached.copy()
         other.seen = self.seen.copy()
         return other
 
@@ -127,11 +132,10 @@ class Path:
 
     def falsity(self, word: Word) -> str:
         """A condition that holds when the word is zero."""
+        if word.kind == "zero" and word not in self.names:
+            return self.truth(word.operands[0])
         text = self.truth(word)
-        if text.startswith("not "):
-            return text[4:]
-        closed = text.isidentifier() or (text.startswith("(") and word.kind != "or")
-        return f"not {text}" if closed else f"not ({text})"
+        return f"not {text}" if text.isidentifier() else f"not ({text})"
 
     def name(self, text: str, high: int = MASK) -> Word:
         """Assign ``text`` to a new variable now."""
@@ -172,22 +176,46 @@ class Path:
             self.raw_local(word)
         return word
 
+    def leave(self, target: int | str) -> None:
+        """Go on at ``target`` outside of the block; -1 ends the frame."""
+        values = tuple(self.value(word) for word in self.stack)
+        gas = f"gas - {self.gas}" if self.gas else "gas"
+        statement = f"return leave(frame, {gas}, {target})"
+        self.writer.leave(self.indent, self.pulled, values, statement)
+
     # Branches
 
-    def assume(self, word: Word, truth: bool) -> None:
+    def decide(self, word: Word) -> bool | None:
+        """Whether a word is zero (False) or not (True), if that is known."""
+        if self.low(word):
+            return True
+        if not self.high(word):
+            return False
+        if word.kind in ("zero", "nonzero"):
+            known = self.decide(word.operands[0])
+            return known if known is None or word.kind == "nonzero" else not known
+        if word.kind == "less":
+            small, large = word.operands
+            if self.low(small) >= self.high(large):
+                return False
+            return True if self.high(small) < self.low(large) else None
+        return None
+
+    def assume(self, word: Word, truth: bool, depth: int = 4) -> None:
         """Note what follows from a branch: ``word`` is not zero (``truth``), or zero."""
+        if not depth:
+            return
         kind, operands = word.kind, word.operands
-        if not word.is_condition:
-            self.bound(word, *((1, MASK) if truth else (0, 0)))
-        elif kind == "zero":
-            self.assume(operands[0], not truth)
+        self.bound(word, *((1, MASK) if truth else (0, 0)))
+        if kind == "zero":
+            self.assume(operands[0], not truth, depth - 1)
         elif kind == "less":
             small, large = operands if truth else operands[::-1]
             gap = int(truth)
             self.bound(small, 0, self.high(large) - gap)
             self.bound(large, self.low(small) + gap, MASK)
         elif kind == "nonzero":
-            self.assume(operands[0], truth)
+            self.assume(operands[0], truth, depth - 1)
         elif kind == "equal" and truth:
             low = max(self.low(word) for word in operands)
             high = min(self.high(word) for word in operands)
@@ -197,7 +225,7 @@ class Path:
             self._assume_wraps(operands[0], truth)
         elif (kind, truth) in (("or", False), ("and", True)):
             for operand in operands:
-                self.assume(operand, truth)
+                self.assume(operand, truth, depth - 1)
 
     def _assume_wraps(self, word: Word, truth: bool) -> None:
         if not truth and word in self.raw_names:

@@ -34,7 +34,10 @@ def hashed(memory: bytearray, gas: int, start: int, size: int) -> int:
     """Charge for hashing ``size`` bytes of memory, grown as needed; gas left."""
     if not size:
         return gas
-    return grow(memory, gas - KECCAK256_WORD * (size + 31 >> 5), start + size)
+    gas -= KECCAK256_WORD * (size + 31 >> 5)
+    if gas < 0:
+        raise OutOfGas
+    return grow(memory, gas, start + size)
 
 
 def calldata_word(data: bytes, offset: int) -> int:

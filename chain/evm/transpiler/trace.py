@@ -23,10 +23,15 @@ MAX_OPERATIONS: Final = 600
 MAX_INDENT: Final = 24
 """Branches within branches; Python stops at 100."""
 
-MAX_STACK_REACH: Final = 64
-"""Words of the stack at entry that a block works on."""
+MAX_STACK: Final = 40
+"""Symbolic words on the stack: each way out writes them down."""
+
+MAX_SOURCE: Final = 12_000
+"""Characters of source, over which ways end."""
 
 _JUMPDEST: Final = 0x5B
+_LOG0, _LOG4 = 0xA0, 0xA4
+_SETS_FREE_POINTER: Final = bytes.fromhex("604052")
 _KEEP_MEMORY: Final = frozenset((0x31, 0x3B, 0x3F, 0x40, 0x47, 0x49, 0x54, 0x55, 0x5C, 0x5D))
 """Opcodes that run by a call and never grow memory."""
 
@@ -64,6 +69,7 @@ class Trace:
         opcodes: opcodes that the source runs by a call.
         reads_data: whether it reads calldata.
         whole: take arms in, even if they were never reached.
+        has_free_pointer: the code begins as solc's does, so memory is probably used as it does.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class Trace:
         self.reads_data = False
         self.whole = whole
         self.code = program.code
+        self.has_free_pointer = _SETS_FREE_POINTER in program.code[:8]
         self.exp_byte = schedule_of(program.fork).exp_byte
 
     def source(self) -> str:
@@ -91,8 +98,10 @@ class Trace:
             if self.used and self.verdict(path, pc) != "follow":
                 self.end_at(path, pc)
                 return
+            if pc < len(self.code) and self.code[pc] == _JUMPDEST:
+                path.seen.add(self.place(path, pc))
             if pc >= len(self.code):
-                leave(path, -1)
+                path.leave(-1)
                 return
             opcode = self.code[pc]
             operation = self.program.operations[opcode]
@@ -111,13 +120,10 @@ class Trace:
         """Whether a way goes on at ``pc``: "follow", close the loop ("repeat"), or "leave"."""
         if pc == self.root and len(path.stack) == path.pulled:
             return "repeat"
-        if self.budget <= 0 or path.pulled > MAX_STACK_REACH:
+        if self.budget <= 0 or self.writer.size > MAX_SOURCE or len(path.stack) > MAX_STACK:
             return "leave"
         if pc < len(self.code) and self.code[pc] == _JUMPDEST:
-            place = self.place(path, pc)
-            if place in path.seen:
-                return "leave"
-            path.seen.add(place)
+            return "leave" if self.place(path, pc) in path.seen else "follow"
         return "follow"
 
     def place(self, path: Path, pc: int) -> tuple[int, ...]:
@@ -133,7 +139,7 @@ class Trace:
             path.write(f"gas -= {path.gas}")
             self.writer.repeat(path.indent, words)
         else:
-            leave(path, pc)
+            path.leave(pc)
 
     def jump(self, path: Path, target: Word) -> int | None:
         """Go to ``target``: on with it if it is constant, else out of the block."""
@@ -141,7 +147,7 @@ class Trace:
             name = path.local(target)
             path.write(f"if not is_destination({name}):")
             path.write(" raise InvalidJump")
-            leave(path, name)
+            path.leave(name)
             return None
         if not self.program.is_destination(target.number):
             path.write("raise InvalidJump")
@@ -158,13 +164,6 @@ class Trace:
         path.write("if gas < 0:")
         path.write(" raise OutOfGas")
         path.gas = 0
-
-
-def leave(path: Path, target: int | str) -> None:
-    """Go on at ``target`` outside of the block; -1 ends the frame."""
-    values = tuple(path.value(word) for word in path.stack)
-    gas = f"gas - {path.gas}" if path.gas else "gas"
-    path.writer.leave(path.indent, path.pulled, values, f"return leave(frame, {gas}, {target})")
 
 
 def _push(trace: Trace, path: Path, pc: int, operation: Operation) -> int:
@@ -258,7 +257,10 @@ def _memory_size(trace: Trace, path: Path, pc: int, operation: Operation) -> int
 def _mload(trace: Trace, path: Path, pc: int, operation: Operation) -> int:
     offset = path.pop()
     path.keep(offset)
-    path.push(memory.mload(path, offset))
+    word = memory.mload(path, offset)
+    if offset.number == memory.FREE_POINTER and trace.has_free_pointer:
+        memory.expect_pointer(path, word, pc + 1)
+    path.push(word)
     return pc + 1
 
 
@@ -278,7 +280,7 @@ def _keccak(trace: Trace, path: Path, pc: int, operation: Operation) -> int:
 
 
 def _stop(trace: Trace, path: Path, pc: int, operation: Operation) -> None:
-    leave(path, -1)
+    path.leave(-1)
 
 
 def _return(trace: Trace, path: Path, pc: int, operation: Operation) -> None:
@@ -292,8 +294,9 @@ def _jump(trace: Trace, path: Path, pc: int, operation: Operation) -> int | None
 
 def _jumpi(trace: Trace, path: Path, pc: int, operation: Operation) -> int | None:
     target, test = path.pop(), path.pop()
-    if test.number is not None:
-        return trace.jump(path, target) if test.number else pc + 1
+    known = path.decide(test)
+    if known is not None:
+        return trace.jump(path, target) if known else pc + 1
     path.keep(target, test)
     if target.number is None:
         path.local(target)
@@ -311,7 +314,7 @@ def _jumpi(trace: Trace, path: Path, pc: int, operation: Operation) -> int | Non
     if trace.is_cold(pc + 1):
         path.write(f"if {path.falsity(test)}:")
         path.indent += 1
-        leave(path, pc + 1)
+        path.leave(pc + 1)
         trace.follow(taken, target.number)
         return None
     path.write(f"if {truth}:")
@@ -328,7 +331,7 @@ def _is_inlined(trace: Trace, path: Path, target: Word) -> bool:
     pc = target.number
     if pc is None or not trace.program.is_destination(pc) or path.indent >= MAX_INDENT:
         return False
-    return not trace.is_cold(pc) and trace.verdict(path.fork(), pc) == "follow"
+    return not trace.is_cold(pc) and trace.verdict(path, pc) == "follow"
 
 
 def _run(trace: Trace, path: Path, pc: int, operation: Operation) -> int | None:
@@ -351,6 +354,8 @@ def _run(trace: Trace, path: Path, pc: int, operation: Operation) -> int | None:
     path.write("gas = frame.gas")
     if opcode not in _KEEP_MEMORY:
         path.write("end = len(memory) - 32")
+        if not _LOG0 <= opcode <= _LOG4:
+            path.loads.clear()
     if operation.pushes:
         path.push(path.name("stack.pop()"))
     return pc + 1

@@ -8,6 +8,8 @@ SIGN: Final = 1 << 255
 MEMORY_BOUND: Final = 1 << 42
 """Above every offset that memory was ever paid for: 2**64 gas buy less than 2**37 words."""
 
+_MAX_SUMMANDS: Final = 8
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Word:
@@ -53,6 +55,22 @@ def constant(number: int) -> Word:
 
 ZERO: Final = constant(0)
 ONE: Final = constant(1)
+
+
+def base_of(word: Word) -> tuple[Word | None, int]:
+    """The word as a base (None: zero) and a distance from it, modulo 2**256."""
+    distance = 0
+    for _ in range(_MAX_SUMMANDS):
+        if word.kind not in ("add", "sub"):
+            break
+        a, b = word.operands
+        if b.number is not None:
+            word, distance = a, distance + (b.number if word.kind == "add" else -b.number)
+        elif a.number is not None and word.kind == "add":
+            word, distance = b, distance + a.number
+        else:
+            break
+    return (word, distance) if word.number is None else (None, distance + word.number)
 
 
 def condition(text: str, kind: str, *operands: Word) -> Word:

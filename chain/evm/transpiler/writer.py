@@ -24,12 +24,17 @@ class Leave:
 
 
 class Writer:
-    """Statements of one block, in order; what is known only at the end is filled in then."""
+    """Statements of one block, in order; what is known only at the end is filled in then.
+
+    Attributes:
+        size: characters so far.
+    """
 
     def __init__(self) -> None:
         self._lines: list[tuple[int, str] | Leave] = []
         self._entries: list[Word] = []
         self._growth = 0
+        self.size = 0
         self._names = 0
         self._repeats = False
         self._changed: set[int] = set()
@@ -37,10 +42,12 @@ class Writer:
     def write(self, indent: int, line: str) -> None:
         """Add a statement."""
         self._lines.append((indent, line))
+        self.size += len(line)
 
     def leave(self, indent: int, pulled: int, words: tuple[str, ...], statement: str) -> None:
         """Add a way out."""
         self._lines.append(Leave(indent, pulled, words, statement))
+        self.size += sum(map(len, words)) + len(statement)
 
     def repeat(self, indent: int, words: tuple[str, ...]) -> None:
         """Add a jump to the start; ``words`` replace as many at entry."""
@@ -68,11 +75,6 @@ class Writer:
         """A variable not used yet."""
         self._names += 1
         return f"v{self._names}"
-
-    @property
-    def line_count(self) -> int:
-        """Statements so far."""
-        return len(self._lines)
 
     def source(self, pc: int, reads_data: bool) -> str:
         """The whole function, for the block that starts at ``pc``."""
