@@ -24,7 +24,7 @@ from chain.evm.program import (
     READ,
     RUN,
     RUN_END,
-    RUN_NEXT,
+    RUN_GAS,
     STOP,
     SWAP,
     WORDS1,
@@ -108,36 +108,41 @@ def interpret(frame: Frame) -> None:  # noqa: C901 - a call per opcode is what i
                 frame.gas = gas
                 argument(frame)
                 gas = frame.gas
+            elif kind == RUN_GAS:
+                run, charged = argument
+                frame.gas = gas + charged
+                run(frame)
+                gas = frame.gas - charged
+                if gas < 0:
+                    raise OutOfGas
+            elif kind == GAS:
+                push(gas + argument)
             else:
                 first, word = pop(), pop()
                 stack[-1] = argument(first, word, stack[-1])
-        kind = block.end
+        kind, argument = block.end
         if kind == JUMPI_TO:
             if pop():
-                target = block.argument
-                block = landings.get(target) or program.land(target)
+                block = landings.get(argument) or program.land(argument)
                 continue
-        elif kind in (JUMP_TO, JUMP):
-            target = pop() if kind == JUMP else block.argument
+        elif kind == JUMP_TO:
+            block = landings.get(argument) or program.land(argument)
+            continue
+        elif kind == JUMP:
+            target = pop()
             block = landings.get(target) or program.land(target)
             continue
-        elif kind == RUN_NEXT:
-            frame.gas = gas
-            block.argument(frame)
-            gas = frame.gas
         elif kind == JUMPI:
             target = pop()
             if pop():
                 block = landings.get(target) or program.land(target)
                 continue
-        elif kind == GAS:
-            push(gas)
         elif kind != NEXT:
             frame.gas = gas
             if kind == RUN_END:
-                block.argument(frame)
+                argument(frame)
             elif kind != STOP:
-                raise InvalidOpcode(_unknown(block.argument))
+                raise InvalidOpcode(_unknown(argument))
             return
         block = blocks.get(block.next) or program.block(block.next)
 

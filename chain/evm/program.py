@@ -1,14 +1,15 @@
 """Code, cut into blocks that an interpreter can run without a check per opcode.
 
-A block is a stretch without jump target inside: its static gas and the bounds of its stack are
-known, so they are checked once. Blocks are decoded when they are first reached. Opcodes that see
-the gas left (GAS, SSTORE, calls, creations) end a block; charging a block's gas early cannot be
-noticed otherwise, because every exceptional halt burns all of it.
+A block ends at the first jump: its static gas and the bounds of its stack are known, so they are
+checked once, at its begin. Charging early cannot be noticed, because a block runs to its end or
+halts, every exceptional halt burns all gas, and the opcodes that see the gas left (GAS, SSTORE,
+calls, creations) are given back what is charged for those behind them. Blocks are decoded when
+they are first reached; one that a jump reaches may repeat the end of another one.
 """
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from chain.evm.errors import InvalidJump
 from chain.evm.frame import MAX_STACK, Frame
@@ -20,19 +21,29 @@ from genesis.forks import Fork
 Compiled: TypeAlias = Callable[[Frame, list[int], bytearray, int], int]
 """Compiled block: (frame, stack, memory, gas) -> next pc, or -1 at the end; stores frame.gas."""
 
-# what a step does; its argument in brackets
-PUSH, DUP, SWAP, WORDS2, POP, RUN, READ, MLOAD, MSTORE, WORDS1, WORDS3 = range(11)
-# how a block ends
-NEXT, JUMP_TO, JUMPI_TO, JUMP, JUMPI, RUN_NEXT, GAS, STOP, RUN_END, INVALID = range(10)
+# what a step does with its argument
+PUSH, DUP, SWAP, WORDS2, POP, RUN, READ, MLOAD, MSTORE, WORDS1, WORDS3, GAS, RUN_GAS = range(13)
+# how a block ends; _TO: at a target that it pushes
+NEXT, JUMP, JUMP_TO, JUMPI, JUMPI_TO, STOP, RUN_END, INVALID = range(8)
 
 Step: TypeAlias = tuple[int, Any]
+"""(what, argument)"""
 
-_MAX_STEPS: Final = 256
-_MAX_JUMPDESTS: Final = 32
+_Row: TypeAlias = tuple[int, Any, int, int, int]
+"""How to decode an opcode: kind or bytes of push data, step, gas, words needed, words added."""
+
+_PASSES, _READS_GAS, _PUSHES_PC, _JUMPS, _ENDS = range(33, 38)
+_MAX_BYTES: Final = 512
+_MAX_JUMPDESTS: Final = 16
+_MAX_SLED: Final = 256
+_PADDING: Final = bytes(33)
 _CACHE_BYTES: Final = 64 << 20
 _PROGRAM_BYTES: Final = 600
 _STEP_BYTES: Final = 60
-_STOP, _JUMPDEST, _PUSH0, _PUSH1, _PUSH32 = 0x00, 0x5B, 0x5F, 0x60, 0x7F
+_JUMP, _JUMPI, _PC, _JUMPDEST = 0x56, 0x57, 0x58, 0x5B
+_PUSH0, _PUSH1, _PUSH32 = 0x5F, 0x60, 0x7F
+_DUP1, _DUP16, _SWAP1, _SWAP16 = 0x80, 0x8F, 0x90, 0x9F
+_PUSHES: Final = tuple((PUSH, value) for value in range(256))
 
 
 class Block:
@@ -43,20 +54,20 @@ class Block:
         gas: static gas of everything in it.
         needs: words that must lie on the stack.
         room: words that may lie on it, lest it overflow.
-        steps: (kind, argument) of each opcode but the last.
-        end: how it ends; ``argument`` belongs to it.
+        steps: of each opcode but the last.
+        end: how it ends, and the argument of that.
         next: pc behind it.
         entries: times it was reached.
         compiled: machine made of it and what follows, once it is hot.
     """
 
     __slots__ = (
-        "argument", "compiled", "end", "entries", "gas", "needs", "next", "room", "start", "steps",
+        "compiled", "end", "entries", "gas", "needs", "next", "room", "start", "steps",
     )  # fmt: skip
 
     def __init__(
-        self, start: int, gas: int, needs: int, room: int, steps: list[Step], end: int,
-        argument: Any, following: int,
+        self, start: int, gas: int, needs: int, room: int, steps: list[Step], end: Step,
+        following: int,
     ) -> None:  # fmt: skip
         self.start = start
         self.gas = gas
@@ -64,7 +75,6 @@ class Block:
         self.room = room
         self.steps = steps
         self.end = end
-        self.argument = argument
         self.next = following
         self.entries = 0
         self.compiled: Compiled | None = None
@@ -80,7 +90,7 @@ class Program:
         landings: those of them that a jump has reached, so their pc is a JUMPDEST.
     """
 
-    __slots__ = ("_destinations", "blocks", "code", "fork", "landings", "operations")
+    __slots__ = ("_destinations", "_padded", "blocks", "code", "fork", "landings", "operations")
 
     def __init__(self, code: bytes, fork: Fork) -> None:
         self.code = code
@@ -89,6 +99,7 @@ class Program:
         self.blocks: dict[int, Block] = {}
         self.landings: dict[int, Block] = {}
         self._destinations: bytearray | None = None
+        self._padded = code + _PADDING
 
     def grow(self, size: int) -> None:
         """Count memory that something made for this program holds, in bytes."""
@@ -111,7 +122,7 @@ class Program:
         """Block at ``pc``, 0 or where another one ends."""
         block = self.blocks.get(pc)
         if block is None:
-            block = self.blocks[pc] = _decode(self.code, pc, _table(self.fork))
+            block = self.blocks[pc] = _decode(self._padded, pc, len(self.code), _table(self.fork))
             _CACHE.grow(_PROGRAM_BYTES + _STEP_BYTES * len(block.steps))
         return block
 
@@ -119,27 +130,14 @@ class Program:
 def jump_destinations(code: bytes) -> bytearray:
     """One byte per byte of ``code``: 1 where a JUMP may land, that is JUMPDEST, not push data."""
     destinations = bytearray(len(code))
-    pc, end = 0, len(code)
-    while pc < end:
-        value = code[pc]
-        if value == _JUMPDEST:
-            destinations[pc] = 1
-        elif _PUSH1 <= value <= _PUSH32:
-            pc += value - _PUSH0
-        pc += 1
+    last = -1  # byte of push data
+    for pc, value in enumerate(code):
+        if pc > last:
+            if value == _JUMPDEST:
+                destinations[pc] = 1
+            elif _PUSH1 <= value <= _PUSH32:
+                last = pc + value - _PUSH0
     return destinations
-
-
-class _Row(NamedTuple):
-    """How to decode an opcode: its step or its end."""
-
-    step: Step | None
-    end: int
-    argument: Any
-    gas: int
-    pops: int
-    change: int
-    push: int
 
 
 @cache
@@ -149,69 +147,87 @@ def _table(fork: Fork) -> tuple[_Row, ...]:
 
 def _row(value: int, operation: Operation | None) -> _Row:
     if operation is None:
-        return _Row(None, INVALID, value, 0, 0, 0, -1)
+        return _ENDS, (INVALID, value), 0, 0, 0
     gas, pops, change = operation.gas, operation.pops, operation.pushes - operation.pops
-    run = operation.run
     if operation.ends:
-        return _Row(None, STOP if run is None else RUN_END, run, gas, pops, change, -1)
-    if run is not None and operation.reads_gas:
-        return _Row(None, RUN_NEXT, run, gas, pops, change, -1)
-    end = {0x56: JUMP, 0x57: JUMPI, 0x5A: GAS, _JUMPDEST: NEXT}.get(value)
-    if end is not None:
-        return _Row(None, end, None, gas, pops, change, -1)
-    push = value - _PUSH0 if _PUSH0 <= value <= _PUSH32 else 33 if value == 0x58 else -1
-    return _Row(_step(value, operation), -1, None, gas, pops, change, push)
+        end = (STOP, None) if operation.run is None else (RUN_END, operation.run)
+        return _ENDS, end, gas, pops, change
+    if _PUSH1 <= value <= _PUSH32:
+        return value - _PUSH0, None, gas, pops, change
+    special = {_JUMP: _JUMPS, _JUMPI: _JUMPS, _PC: _PUSHES_PC, _JUMPDEST: _PASSES}.get(value)
+    if special is not None:
+        return special, (JUMPI if value == _JUMPI else JUMP, None), gas, pops, change
+    kind = _READS_GAS if operation.reads_gas else 0
+    return kind, _step(value, operation), gas, pops, change
 
 
 def _step(value: int, operation: Operation) -> Step:
-    if 0x80 <= value <= 0x8F:
-        return (DUP, 0x7F - value)
-    if 0x90 <= value <= 0x9F:
-        return (SWAP, 0x8E - value)
+    if _DUP1 <= value <= _DUP16:
+        return DUP, _DUP1 - 1 - value
+    if _SWAP1 <= value <= _SWAP16:
+        return SWAP, _SWAP1 - 2 - value
     for kind, functions in ((WORDS2, BINARY), (WORDS1, UNARY), (WORDS3, TERNARY), (READ, READS)):
         if value in functions:
-            return (kind, functions[value])
-    kind = {0x50: POP, 0x51: MLOAD, 0x52: MSTORE}.get(value, RUN)
-    return (kind, operation.run)
+            return kind, functions[value]
+    if value == _PUSH0:
+        return PUSH, 0
+    return {0x50: POP, 0x51: MLOAD, 0x52: MSTORE}.get(value, RUN), operation.run
 
 
-def _decode(code: bytes, start: int, table: tuple[_Row, ...]) -> Block:
-    pc, size = start, len(code)
-    gas = height = low = high = 0
+def _decode(code: bytes, start: int, size: int, table: tuple[_Row, ...]) -> Block:  # noqa: C901
+    """The block at ``start``; ``code`` is ``size`` bytes long and padded with 33 zeros.
+
+    At most 16 JUMPDESTs lie in a block with steps, so an opcode is decoded at most 17 times.
+    """
+    if code[start + _MAX_JUMPDESTS] == _JUMPDEST == code[start]:
+        sled = code[start : start + _MAX_SLED]
+        run = len(sled) - len(sled.lstrip(b"\x5b"))
+        if run > _MAX_JUMPDESTS:
+            return Block(start, run, 0, MAX_STACK, [], (NEXT, None), start + run)
+    pc, stop = start, min(start + _MAX_BYTES, size)
+    gas = height = needs = high = passed = 0
     steps: list[Step] = []
-    while pc < size and code[pc] == _JUMPDEST and gas < _MAX_JUMPDESTS:
-        pc += 1
-        gas += 1
-    while pc < size and len(steps) < _MAX_STEPS:
-        step, end, argument, cost, pops, change, push = table[code[pc]]
-        if step is None:
-            break
+    readers: list[tuple[int, int]] = []  # index of the step, gas up to it
+    append = steps.append
+    end: Step = (NEXT, None)
+    while pc < stop:
+        kind, step, cost, pops, change = table[code[pc]]
         gas += cost
-        if height - pops < low:
-            low = height - pops
+        if pops > height + needs:
+            needs = pops - height
         height += change
         if height > high:
             high = height
         pc += 1
-        if push >= 0:
-            if push == 33:
-                step = (PUSH, pc - 1)
+        if kind == 0:
+            append(step)
+        elif kind <= 32:
+            if kind == 1:
+                append(_PUSHES[code[pc]])
             else:
-                data = code[pc : pc + push]
-                step = (PUSH, int.from_bytes(data, "big") << 8 * (push - len(data)))
-                pc += push
-        steps.append(step)
+                append((PUSH, int.from_bytes(code[pc : pc + kind], "big")))
+            pc += kind
+        elif kind == _PASSES:
+            passed += 1
+            if passed == _MAX_JUMPDESTS:
+                break
+        elif kind == _READS_GAS:
+            readers.append((len(steps), gas))
+            append(step)
+        elif kind == _PUSHES_PC:
+            append((PUSH, pc - 1))
+        else:
+            end = step
+            if kind == _JUMPS and steps and steps[-1][0] == PUSH:
+                end = (end[0] + 1, steps.pop()[1])
+            break
     else:
-        end, argument = (STOP, None) if pc >= size else (NEXT, None)
-        return Block(start, gas, -low, MAX_STACK - high, steps, end, argument, pc)
-    if end == NEXT:  # the JUMPDEST behind belongs to the next block
-        return Block(start, gas, -low, MAX_STACK - high, steps, end, argument, pc)
-    low = min(low, height - pops)
-    high = max(high, height + change)
-    if end in (JUMP, JUMPI) and steps and steps[-1][0] == PUSH:
-        argument = steps.pop()[1]
-        end = JUMP_TO if end == JUMP else JUMPI_TO
-    return Block(start, gas + cost, -low, MAX_STACK - high, steps, end, argument, pc + 1)
+        if pc >= size:
+            end = (STOP, None)
+    for index, before in readers:
+        run = steps[index][1]
+        steps[index] = (GAS, gas - before) if run is None else (RUN_GAS, (run, gas - before))
+    return Block(start, gas, needs, MAX_STACK - high, steps, end, pc)
 
 
 class _Programs:
@@ -232,7 +248,7 @@ class _Programs:
     def find(self, code: bytes, fork: Fork) -> Program:
         """A program that is not among the young."""
         program = self._old[fork].pop(code, None) or Program(code, fork)
-        self.grow(_PROGRAM_BYTES + 2 * len(code) + _STEP_BYTES * 8 * len(program.blocks))
+        self.grow(_PROGRAM_BYTES + 3 * len(code) + _STEP_BYTES * 8 * len(program.blocks))
         self.young[fork][code] = program
         return program
 
