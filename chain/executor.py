@@ -18,6 +18,7 @@ from chain.errors import (
     InvalidBlock,
     InvalidTransaction,
     NonceTooHigh,
+    StateNotAvailable,
     UnknownParent,
 )
 from chain.header import Header
@@ -94,10 +95,11 @@ class Executor:
                 return BlockVerdict(valid=True)
             parent = self._header(block.header.parent_hash)
             with collection_paused():
-                executed = execute_block(self._spec, parent, block, self._store, cache=cache)
+                source = self._store.source(parent)
+                executed = execute_block(self._spec, parent, block, source, cache=cache)
         except ExecutionMismatch as error:
             return BlockVerdict(False, str(error), self._write_evidence(encoded, error))
-        except InvalidBlock as error:
+        except (InvalidBlock, StateNotAvailable) as error:  # no state: its parent is no head now
             return BlockVerdict(False, str(error))
         self._keep(executed)
         return BlockVerdict(valid=True)

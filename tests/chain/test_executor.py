@@ -56,6 +56,25 @@ def test_proposals_that_lose_leave_nothing(tmp_path: Path) -> None:
         assert (report.head, report.oldest_state) == (12, 13 - HISTORY)
 
 
+def test_a_block_on_an_old_parent_is_refused(tmp_path: Path) -> None:
+    """Its state is gone; that is the proposer's fault, not this node's."""
+    spec = records.spec(timestamp=1_700_000_000)
+    with Store(tmp_path, history=1) as store:
+        store.write_genesis(*genesis_block(spec))
+        executor = Executor(spec, store, tmp_path / "divergence")
+        genesis = store.head()
+        late = executor.build(genesis.hash, attributes(genesis, 9), [records.signed(0)])
+        for _ in range(2):
+            head = store.head()
+            built = executor.build(head.hash, attributes(head, 1), [])
+            header = decode_block(built.block_rlp).header
+            executor.finalize(header.hash, records.certificate(header, [0, 1, 2]))
+        again = Executor(spec, store, tmp_path / "divergence")  # remembers no block
+        verdict = again.execute(late.block_rlp)
+        assert not verdict.valid
+        assert "block 0 is older than the last 1 states" in verdict.reason
+
+
 def test_no_collection_inside_a_block() -> None:
     assert gc.isenabled()
     with collection_paused():

@@ -45,13 +45,15 @@ def import_(
     """
     from chain.deep_stack import run_deep
     from chain.genesis_block import genesis_block
-    from chain.store import Store
+    from chain.store import ARCHIVE, Store
     from genesis.spec import parse_genesis
     from tools.transfer import import_files
 
     spec = parse_genesis(genesis.read_bytes())
     with Store(datadir / "chain", history=history_of(gcmode, history_state)) as store:
         store.write_genesis(*genesis_block(spec))
+        if store.history == ARCHIVE and store.oldest_state():
+            click.echo(f"Archive from now on; states before block {store.oldest_state()} are gone.")
         size = sum(file.stat().st_size for file in files)
         with _stop_on_signal() as stop, _progress(size) as progress:
             tally = run_deep(
