@@ -89,6 +89,16 @@ def test_glaciers_and_petersburg_may_be_left_out() -> None:
     assert schedule.fork(10**9, 0) is Fork.LONDON
 
 
+def test_a_blob_fork_that_changes_nothing_is_one_nevertheless() -> None:
+    """Its time is part of the fork hash (EIP-7892); Osaka's own time is one already."""
+    same = {"target": 6, "max": 9, "baseFeeUpdateFraction": 5007716}
+    config = {**FRONTIER_TO_BPO, "blobSchedule": {"bpo1": same, "bpo2": same}}
+    schedule = parse_schedule(config)
+    assert [start for start, _ in schedule.blobs] == [420, 450, 510, 540]
+    assert schedule.change_times() == (390, 420, 450, 480, 510, 540)
+    assert parse_schedule(format_schedule(schedule)) == schedule
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [

@@ -42,6 +42,9 @@ def test_fork_hashes_of_mainnet(time: int, hash: str) -> None:
     )
     assert fork_hash(MAINNET, schedule, 1438269973, time).hex() == hash
     assert fork_hash(MAINNET, schedule_of(Fork.FRONTIER), 0, 0).hex() == "fc64ec04"
+    from_genesis = ForkSchedule(((0, Fork.PARIS),), ((5, Fork.OSAKA),))
+    assert fork_hash(MAINNET, from_genesis, 5, 5).hex() == "fc64ec04"
+    assert fork_hash(MAINNET, from_genesis, 4, 5).hex() != "fc64ec04"
 
 
 @pytest.mark.parametrize("fork", Fork)
