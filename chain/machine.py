@@ -12,7 +12,7 @@ from chain.blocks import Block
 from chain.errors import ExecutorFault
 from chain.evm.environment import BlockEnvironment
 from chain.evm.frame import Interpret, Precompile
-from chain.evm.interpreter2 import interpret
+from chain.evm.interpreter import interpret
 from chain.evm.precompiled.table import precompiles_of
 from chain.evm.state import WorldState
 from chain.evm.state_cache import StateCache

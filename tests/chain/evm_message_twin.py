@@ -14,7 +14,7 @@ from eth.vm.message import Message
 
 from chain.evm.environment import BlockEnvironment, TransactionEnvironment
 from chain.evm.frame import Evm, Frame, Interpret
-from chain.evm.interpreter2 import interpret
+from chain.evm.interpreter import interpret
 from chain.evm.messages import run_creation, run_message
 from chain.evm.precompiled.table import precompiles_of
 from chain.evm.state import WorldState

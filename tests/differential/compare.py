@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from chain.evm.frame import Interpret
-from chain.evm.interpreter2 import interpret
+from chain.evm.interpreter import interpret
 from tests.differential.assembly import assemble, listing
 from tests.differential.eels import Eels
 from tests.differential.ours import Result, run_case

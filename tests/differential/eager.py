@@ -1,7 +1,7 @@
 """Our interpreter with everything compiled before it runs: tier 2 alone."""
 
 from chain.evm.frame import Frame
-from chain.evm.interpreter2 import interpret
+from chain.evm.interpreter import interpret
 from chain.evm.program import program_of
 from chain.evm.transpiler.compiler import compile_at
 

@@ -8,7 +8,7 @@ from chain.blocks import Withdrawal
 from chain.errors import InvalidTransaction
 from chain.evm.environment import BlockEnvironment
 from chain.evm.frame import Interpret
-from chain.evm.interpreter2 import interpret
+from chain.evm.interpreter import interpret
 from chain.evm.payments import pay_rewards, pay_withdrawals
 from chain.evm.precompiled.table import precompiles_of
 from chain.evm.requests import collect_requests, requests_hash

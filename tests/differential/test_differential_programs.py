@@ -10,7 +10,7 @@ import pytest
 
 from chain.deep_stack import run_deep
 from chain.evm.frame import Interpret
-from chain.evm.interpreter2 import interpret
+from chain.evm.interpreter import interpret
 from genesis.forks import Fork
 from tests.differential.compare import check
 from tests.differential.eager import interpret_compiled

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
-from chain.evm.interpreter2 import interpret
-
 from chain.errors import ExecutorFault
 from chain.evm.environment import BlockEnvironment, TransactionEnvironment
 from chain.evm.frame import Evm, Frame
+from chain.evm.interpreter import interpret
 from chain.evm.messages import run_message
 from chain.evm.precompiled.table import precompiles_of
 from chain.evm.state import WorldState
