@@ -148,5 +148,5 @@ def interpret(frame: Frame) -> None:  # noqa: C901 - a call per opcode is what i
 
 
 def _unknown(value: int) -> str:
-    name = "INVALID" if value == _INVALID else f"opcode {value:#04x} not defined"
+    name = "INVALID" if value == _INVALID else f"opcode {value:#x} not defined"
     return f"invalid opcode: {name}"
