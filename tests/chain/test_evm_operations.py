@@ -1,6 +1,7 @@
 """Functions of words against unbounded arithmetic; opcode tables against py-evm's."""
 
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 from eth.vm.logic.invalid import InvalidOpcode
@@ -102,6 +103,15 @@ def test_functions_of_words_are_arithmetic_modulo_2_256(value: int, a: int, b: i
     result = FUNCTIONS[value](*arguments)
     assert 0 <= result < CEILING
     assert result == int(REFERENCE[operation.name](*arguments)) % CEILING
+
+
+@pytest.mark.parametrize("value", sorted({**UNARY, **BINARY}))
+def test_functions_of_words_at_their_edges(value: int) -> None:
+    operation = operations_of(Fork.OSAKA)[value]
+    assert operation is not None
+    for arguments in product(EDGES, repeat=operation.pops):
+        expected = int(REFERENCE[operation.name](*arguments)) % CEILING
+        assert FUNCTIONS[value](*arguments) == expected, arguments
 
 
 @given(words, st.integers(0, 40) | words)
