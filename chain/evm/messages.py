@@ -7,6 +7,7 @@ its ``error`` tells. Calls recurse in Python, about five Python frames for each 
 import sys
 from typing import Final
 
+from chain.deep_stack import RECURSION_LIMIT
 from chain.evm.errors import CodeTooLarge, Halt, InvalidCode, OutOfGas, Revert
 from chain.evm.frame import Frame
 from genesis.forks import Fork
@@ -15,10 +16,9 @@ CODE_DEPOSIT_BYTE: Final = 200
 MAX_CODE_SIZE: Final = 24_576
 MAX_INITCODE_SIZE: Final = 2 * MAX_CODE_SIZE
 _PRECOMPILE_INPUT: Final = 4_096
-_RECURSION_LIMIT: Final = 32_768
 
 # a RecursionError at depth 1,024 would make a valid block invalid here
-sys.setrecursionlimit(max(_RECURSION_LIMIT, sys.getrecursionlimit()))
+sys.setrecursionlimit(max(RECURSION_LIMIT, sys.getrecursionlimit()))
 
 
 def run_message(frame: Frame) -> None:
