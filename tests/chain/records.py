@@ -77,8 +77,10 @@ def scalars(signature: bytes) -> list[bytes]:
     return [signature[:32].lstrip(b"\0"), signature[32:64].lstrip(b"\0")]
 
 
-def authorization(number: int, *, nonce: int = 0, chain_id: int = CHAIN_ID) -> list[bytes]:
-    body = [rlp.uint(chain_id), RECIPIENT, rlp.uint(nonce)]
+def authorization(
+    number: int, *, nonce: int = 0, chain_id: int = CHAIN_ID, to: bytes = RECIPIENT
+) -> list[bytes]:
+    body = [rlp.uint(chain_id), to, rlp.uint(nonce)]
     signature = sign(number, b"\x05" + rlp.encode(body))
     return [*body, rlp.uint(signature[64]), *scalars(signature)]
 

@@ -1,6 +1,7 @@
 """Which transactions a block of each fork may contain."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ from tests.chain.records import CHAIN_ID, ETHER, GWEI, account
 
 ROOM = GasAvailable(gas=30_000_000, transaction_cap=None, blob_gas=9 * GAS_PER_BLOB)
 FORKS = list(Fork)
-BLOBS = [records.rlp.uint(GWEI), [b"\x01" + bytes(31)] * 7]
+BLOBS: list[Any] = [records.rlp.uint(GWEI), [b"\x01" + bytes(31)] * 7]
 
 
 def environment(fork: Fork, **changes: int) -> BlockEnvironment:
@@ -206,6 +207,8 @@ def test_blobs_of_a_block_and_of_a_transaction_are_bounded() -> None:
     check(seven, Fork.PRAGUE, balance=10**30)
     with pytest.raises(InvalidTransaction, match="too many blobs"):
         check(seven, Fork.OSAKA, balance=10**30)
+    six = records.transaction(type=3, extra=[BLOBS[0], BLOBS[1][:6]])
+    check(six, Fork.OSAKA, balance=10**30)
     room = replace(ROOM, blob_gas=7 * GAS_PER_BLOB - 1)
     with pytest.raises(InvalidTransaction, match="blob gas limit"):
         check(seven, Fork.PRAGUE, room, balance=10**30)

@@ -157,6 +157,14 @@ def test_head_follows_total_difficulty_before_the_merge(tmp_path: Path, assay: A
         assert assay("blocktest", write(tmp_path, one=test)).code == 0
 
 
+def test_first_of_two_equal_blocks_stays_the_head(tmp_path: Path, assay: Assay) -> None:
+    first, second = ethereum_chain(Fork.LONDON), ethereum_chain(Fork.LONDON)
+    first.mine(legacy(0))
+    second.mine()
+    test = fixture(first, "London", [first.head, second.head])
+    assert assay("blocktest", write(tmp_path, one=test)).code == 0
+
+
 def test_newest_block_is_the_head_after_the_merge(tmp_path: Path, assay: Assay) -> None:
     first, second = ethereum_chain(Fork.PARIS), ethereum_chain(Fork.PARIS)
     first.mine(legacy(0))
