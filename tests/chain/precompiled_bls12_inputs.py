@@ -6,10 +6,16 @@ from random import Random
 from typing import Any, NamedTuple
 
 from py_ecc import optimized_bls12_381 as bls
-from py_ecc.bls.point_compression import compress_G1
+from py_ecc.bls.point_compression import compress_G1, decompress_G1
 
 from tests.chain.precompiled_bn254_inputs import fq2_root
 from tests.chain.precompiled_inputs import Case, words
+
+SECRET_G1 = int(
+    "ad3eb50121139aa34db1d545093ac9374ab7bca2c0f3bf28e27c8dcd8fc7cb42d25926fc0c97b336e9f0fb35e5a04c81",
+    16,
+)
+"""The trusted setup's secret times the generator: with it, linear polynomials can be proved."""
 
 
 def fields(*numbers: int) -> bytes:
@@ -154,7 +160,6 @@ def bls_pairing_cases(random: Random, count: int) -> Iterator[Case]:
 
 
 def kzg_cases(random: Random, count: int) -> Iterator[Case]:
-    setup = 0xB5BFD7DD  # no secret is known: only constant polynomials can be proved here
     order = bls.curve_order
     infinity = b"\xc0" + bytes(47)
 
@@ -165,12 +170,23 @@ def kzg_cases(random: Random, count: int) -> Iterator[Case]:
     def compressed(point: Any) -> bytes:
         return int(compress_G1(point)).to_bytes(48, "big")
 
-    for constant in (0, 1, order - 1, setup, *(random.randrange(order) for _ in range(count // 4))):
+    for constant in (0, 1, order - 1, *(random.randrange(order) for _ in range(count // 4))):
         commitment = compressed(bls.multiply(bls.G1, constant)) if constant else infinity
         for z in (0, 1, order - 1, random.randrange(order)):
             yield 0xA, "constant polynomial", made(commitment, infinity, z, constant)
         yield 0xA, "wrong y", made(commitment, infinity, 5, (constant + 1) % order)
         yield 0xA, "wrong proof", made(commitment, compressed(bls.G1), 5, constant)
+    secret = decompress_G1(SECRET_G1)
+    for slope, rest in (
+        (1, 0),
+        *((random.randrange(order), random.randrange(order)) for _ in "123"),
+    ):
+        point = bls.add(bls.multiply(secret, slope), bls.multiply(bls.G1, rest))
+        z = random.randrange(order)
+        y, proof = (slope * z + rest) % order, compressed(bls.multiply(bls.G1, slope))
+        yield 0xA, "linear polynomial", made(compressed(point), proof, z, y)
+        yield 0xA, "linear polynomial, wrong y", made(compressed(point), proof, z, z)
+        yield 0xA, "linear polynomial, wrong z", made(compressed(point), proof, y, y)
     for z, y in ((order, 1), (2**256 - 1, 1), (1, order), (1, order + 1), (0, 2**256 - 1)):
         yield 0xA, "not below the order", made(compressed(bls.G1), infinity, z, y)
     good = made(compressed(bls.G1), infinity, 3, 1)

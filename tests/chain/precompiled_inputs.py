@@ -74,6 +74,13 @@ def modexp_cases(random: Random, count: int) -> Iterator[Case]:
     for modulus, size in product((1, 2, 64, 96, 127, 128, 243, 255), (9, 33, 300)):
         data = modexp_input(b"\6", random.randbytes(size), bytes([modulus]))
         yield 5, f"long exponent mod {modulus}", data
+    for size in (1, 8, 9, 31, 32, 33, 63, 64, 65, 1023, 1024, 1025, 1032, 1033):  # edges of the gas
+        data = modexp_input(b"\2" * size, b"\xff" * 40, b"\3" * size)
+        yield 5, f"{size} bytes", data
+        yield 5, f"base of {size} bytes", modexp_input(b"\2" * size, b"\xff" * 33, b"\3")
+    for size in (31, 32, 33, 34):
+        yield 5, f"{size} bytes of exponent", modexp_input(b"\2" * 64, b"\x17" * size, b"\3" * 64)
+        yield 5, "leading zeros", modexp_input(b"\2" * 64, b"\1".rjust(size, b"\0"), b"\3" * 64)
     for size in (2, 33, 300):  # the exponent continues behind the end, the modulus is 0 there
         data = words(1, size, 1) + b"\3" + random.randbytes(size // 2)
         yield 5, "exponent behind the end", data
@@ -150,6 +157,24 @@ def p256_cases(random: Random, count: int) -> Iterator[Case]:
         ) % prime == 0:
             break
         x += 1
+    yield from p256_small_coordinates()
     # with Q = (x, y), u1 = 0, u2 = 1: the sum is Q
     yield 0x100, "x mod n", words(0, x - order, x - order, x, y)
     yield 0x100, "x not mod n", words(0, x % order, x - order, x, prime - y)
+
+
+def p256_small_coordinates() -> Iterator[Case]:
+    """Keys with a coordinate so small that it can be written a second time, p higher."""
+    prime = 2**256 - 2**224 + 2**192 + 2**96 - 1
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    b = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+    x_of_small_y = 0xD7325D7646CD60D80A92738CEB345F844CFFAF35841022CAB176F692DE8DE1D7
+    points = [(x_of_small_y, 5)]
+    for x in range(1, 50):
+        y = pow(x**3 - 3 * x + b, (prime + 1) // 4, prime)
+        if (y * y - x**3 + 3 * x - b) % prime == 0:
+            points.append((x, y))
+    for x, y in points:  # digest 0 and r = s = x: the sum is the key itself
+        yield 0x100, "small coordinate", words(0, x % order, x % order, x, y)
+        yield 0x100, "x is p higher", words(0, x % order, x % order, (x + prime) % 2**256, y)
+        yield 0x100, "y is p higher", words(0, x % order, x % order, x, (y + prime) % 2**256)

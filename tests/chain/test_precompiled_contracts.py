@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from math import lcm
 from random import Random
 from typing import Final
 
@@ -15,6 +16,7 @@ from chain.evm.frame import Evm, Frame, Precompile
 from chain.evm.messages import run_message
 from chain.evm.precompiled import selftest
 from chain.evm.precompiled.blake2f import blake2f
+from chain.evm.precompiled.modexp import modexp_byzantium
 from chain.evm.precompiled.native import native
 from chain.evm.precompiled.table import ethereum_precompiles, precompiles_of
 from chain.evm.state import WorldState
@@ -64,6 +66,21 @@ def test_compression_makes_up_blake2b(compress: Callable[[bytes, bytes, int, boo
     for size in (0, 1, 127, 128, 129, 256, 1000):
         message = random.randbytes(size)
         assert blake2b(message, compress) == hashlib.blake2b(message).digest()
+
+
+# --- MODEXP
+
+
+def test_exponents_modulo_one_byte() -> None:
+    """Exponents around the multiples of the period that they are shortened by."""
+    random = Random(198)
+    for modulus in range(1, 256):
+        multiple = random.randrange(1, 1 << 20) * lcm(*range(1, 256))
+        for offset in (-1, 0, 1, 7, random.randrange(1 << 40)):
+            base, exponent = random.randrange(256), multiple + offset
+            parts = (bytes([base]), exponent.to_bytes(60, "big"), bytes([modulus]))
+            data = b"".join([len(part).to_bytes(32, "big") for part in parts] + [*parts])
+            assert modexp_byzantium(frame_of(data)) == bytes([pow(base, exponent, modulus)])
 
 
 # --- native accounts
