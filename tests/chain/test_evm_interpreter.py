@@ -170,3 +170,16 @@ def test_the_interpreter_raises_and_a_message_does_not() -> None:
         interpret(frame)
     run_message(frame)
     assert isinstance(frame.error, Halt)
+
+
+@pytest.mark.parametrize("fork", STOCK_FORKS, ids=lambda fork: fork.name)
+def test_sstore_needs_more_than_the_stipend(fork: Fork) -> None:
+    """EIP-2200: with 2,300 gas left or less it fails, even where it would cost 100."""
+    program = code(push(1), push(0), 0x55)
+    accounts = {SENDER: Account(1), CONTRACT: Account(9, 1, program, {0: 1})}
+    for left in (2_299, 2_300, 2_301, 5_000):
+        ours, stock = (
+            run_ours(fork, accounts, gas=left + 6),
+            run_stock(fork, accounts, gas=left + 6),
+        )
+        assert ours == stock, left
