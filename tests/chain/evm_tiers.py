@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from chain.evm.environment import BlockEnvironment, TransactionEnvironment
 from chain.evm.errors import (
-    Halt,
     InvalidJump,
     InvalidOpcode,
     Revert,
@@ -14,7 +13,7 @@ from chain.evm.errors import (
     StackUnderflow,
 )
 from chain.evm.frame import Evm, Frame, Interpret
-from chain.evm.interpreter2 import interpret
+from chain.evm.interpreter import interpret
 from chain.evm.messages import run_message
 from chain.evm.operations import operations_of
 from chain.evm.program import Program, program_of
@@ -42,10 +41,27 @@ class Result(NamedTuple):
 
 
 def run(
-    interpreter: Interpret, code: bytes, data: bytes, gas: int, fork: Fork, static: bool = False
-) -> Result:
+    interpreter: Interpret, code: bytes, data: bytes, gas: int, fork: Fork,
+    static: bool = False, value: int = 3,
+) -> Result:  # fmt: skip
     """Call ``code`` in a small world."""
-    state = WorldState({}.__getitem__, EMPTY_TRIE_ROOT)
+    frame = frame_of(interpreter, code, data, gas, fork, static, value)
+    run_message(frame)
+    ending = "success" if frame.error is None else "halt"
+    if isinstance(frame.error, Revert):
+        ending = "revert"
+    state = frame.evm.state
+    logs, refund = state.logs, state.refund
+    return Result(ending, frame.gas, frame.output, logs, refund, state.make_root())
+
+
+def frame_of(
+    interpreter: Interpret, code: bytes, data: bytes, gas: int, fork: Fork,
+    static: bool = False, value: int = 3,
+) -> Frame:  # fmt: skip
+    """A call of ``code``, not run yet."""
+    nodes: dict[bytes, bytes] = {}
+    state = WorldState(nodes.__getitem__, EMPTY_TRIE_ROOT)
     state.set_balance(CALLER, 10**20)
     state.set_balance(CONTRACT, 1000)
     for address, program in ((CONTRACT, code), (OTHER, _OTHER_CODE)):
@@ -57,20 +73,14 @@ def run(
         1, fork, 300, 1_700_000_000, 30_000_000, b"\x11" * 20, 1 << 250, 9, 1, _ancestor
     )
     evm = Evm(state, block, TransactionEnvironment(CALLER, 11), {}, interpreter)
-    frame = Frame(evm, CALLER, CONTRACT, CONTRACT, 3, data, code, gas, is_static=static)
-    run_message(frame)
-    ending = "success" if frame.error is None else "halt"
-    if isinstance(frame.error, Revert):
-        ending = "revert"
-    logs, refund = state.logs, state.refund
-    return Result(ending, frame.gas, frame.output, logs, refund, state.make_root())
+    return Frame(evm, CALLER, CONTRACT, CONTRACT, value, data, code, gas, is_static=static)
 
 
 def _ancestor(number: int) -> bytes:
     return number.to_bytes(32, "little")
 
 
-def one_by_one(frame: Frame) -> None:
+def one_by_one(frame: Frame) -> None:  # noqa: C901 - one arm per kind of opcode
     """The plainest machine: every check before every opcode."""
     code, stack = frame.code, frame.stack
     operations = operations_of(frame.evm.block.fork)
@@ -153,6 +163,3 @@ def tier2(rnd: random.Random) -> Interpret:
         interpret(frame)
 
     return run_eagerly
-
-
-__all__ = ["GAS_LIMIT", "Halt", "Result", "interpret", "one_by_one", "run", "tier2"]

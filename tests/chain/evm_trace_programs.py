@@ -8,9 +8,9 @@ from genesis.forks import Fork
 
 CALLER, CONTRACT, OTHER = (bytes([number]) * 20 for number in (0xAA, 0xCC, 0xDD))
 WORDS = (
-    0, 1, 2, 3, 5, 31, 32, 33, 64, 95, 96, 127, 128, 160, 255, 256, 1 << 32, 1 << 42, 1 << 64, 1 << 128, 1 << 160,
-    (1 << 160) - 1, 1 << 255, (1 << 255) - 1, (1 << 256) - 1, (1 << 256) - 2, (1 << 256) - 32,
-    (1 << 256) - 64, (1 << 255) + 1, (1 << 248) - 1,
+    0, 1, 2, 3, 5, 31, 32, 33, 64, 95, 96, 127, 128, 160, 255, 256, 1 << 32, 1 << 42, 1 << 64,
+    1 << 128, 1 << 160, (1 << 160) - 1, 1 << 255, (1 << 255) - 1, (1 << 256) - 1, (1 << 256) - 2,
+    (1 << 256) - 32, (1 << 256) - 64, (1 << 255) + 1, (1 << 248) - 1,
 )  # fmt: skip
 OFFSETS = (0, 1, 31, 32, 33, 63, 64, 65, 95, 96, 97, 127, 128, 160, 256, 300)
 BINARY = bytes.fromhex("01020304050607 0b 1011121314 161718 1a1b1c1d")
@@ -111,8 +111,12 @@ class Writer:
             self.rarity()
 
     def word(self) -> None:
-        kind = self.rnd.randrange(12)
-        if kind < 4:
+        kind = self.rnd.randrange(14)
+        if kind > 11:  # the same, but only known when it runs: or'ed with calldata far outside
+            self.push(self.rnd.choice(WORDS))
+            self.push(1 << 255)
+            self.ops(0x35, 0x17)
+        elif kind < 4:
             self.push(self.rnd.choice(WORDS))
         elif kind < 6:
             self.push(self.rnd.getrandbits(self.rnd.choice((4, 4, 8, 16, 64, 160, 256))))
@@ -152,10 +156,13 @@ class Writer:
             self.ops(0x81, 0x81, 0x03, self.rnd.choice((0x81, 0x82)), 0x81)
             self.ops(self.rnd.choice((0x10, 0x11)))
         elif form in (2, 3):  # x * y, panic unless x == 0 or x * y / x == y
-            self.ops(0x81, 0x81, 0x02, *self.rnd.choice(((0x82, 0x15), (0x81, 0x15), (0x82,))))
-            self.ops(*self.rnd.choice(((0x83, 0x82), (0x82, 0x82))), 0x81, 0x04)
-            self.ops(self.rnd.choice((0x83, 0x84, 0x85)), 0x14)
-            self.ops(self.rnd.choice((0x17, 0x17, 0x16)), 0x15)
+            divisor, factor, zero = self.rnd.choice(((0x83, 0x83, 0x82), (0x82, 0x84, 0x81)))
+            if self.rnd.random() < 0.3:
+                zero = self.rnd.randrange(0x80, 0x86)
+            if self.rnd.random() < 0.1:
+                divisor, factor = (self.rnd.randrange(0x80, 0x86) for _ in range(2))
+            self.ops(0x81, 0x81, 0x02, zero, 0x15, divisor, 0x82, 0x04, factor, 0x14)
+            self.ops(self.rnd.choice((0x17, 0x17, 0x16, 0x50)), 0x15)
         else:  # decrement, panic at zero
             self.ops(0x80, 0x15)
             self.push((1 << 256) - self.rnd.randrange(1, 3))
@@ -186,9 +193,16 @@ class Writer:
             self.push(self.rnd.choice(OFFSETS))
             return
         self.word()
-        if self.rnd.random() < 0.98:
+        kind = self.rnd.random()
+        if kind < 0.9:
             self.push(self.rnd.choice((31, 255, 224)))
             self.ops(0x16)
+        elif kind < 0.98:  # -1, known only when it runs
+            self.ops(0x50)
+            self.push(1 << 255)
+            self.ops(0x35, 0x19)
+            self.push(self.rnd.choice(OFFSETS[1:]))
+            self.ops(0x01)
         if self.rnd.random() < 0.5:
             self.push(self.rnd.choice((*OFFSETS, *OFFSETS, (1 << 256) - 32)))
             self.ops(0x01)
@@ -198,8 +212,23 @@ class Writer:
         self.ops(0x52)
 
     def memory(self) -> None:
-        kind = self.rnd.randrange(8)
-        if kind < 3:
+        kind = self.rnd.randrange(10)
+        if kind > 7:  # a load, a store that may change it, the load again
+            load, store = self.rnd.choice(OFFSETS), self.rnd.choice(OFFSETS)
+            self.push(load)
+            self.ops(0x51)
+            if self.rnd.random() < 0.3:
+                self.push(self.rnd.choice((1, 32, 40)))
+                self.push(0)
+                self.push(store)
+                self.ops(self.rnd.choice((0x37, 0x39)))
+            else:
+                self.word()
+                self.push(store)
+                self.ops(self.rnd.choice((0x52, 0x53)))
+            self.push(load)
+            self.ops(0x51, self.rnd.choice((0x18, 0x90)))
+        elif kind < 3:
             self.word()
             self.offset()
             self.ops(self.rnd.choice((0x52, 0x52, 0x53)))
@@ -231,8 +260,7 @@ class Writer:
         self.ops(value)
 
     def shuffle(self) -> None:
-        for _ in range(self.rnd.randrange(1, 4)):
-            self.ops(self.rnd.choice((0x80, 0x81, 0x82, 0x90, 0x91, 0x92, 0x50, 0x50, 0x5B)))
+        self.ops(*self.rnd.choices(bytes.fromhex("8081829091925050 5b"), k=2))
 
     def branch(self) -> None:
         self.depth += 1
@@ -254,7 +282,9 @@ class Writer:
             return
         self.depth += 1
         head, end = self.label(), self.label()
-        top_tested = self.rnd.random() < 0.6
+        top_tested, adds = self.rnd.random() < 0.6, self.rnd.random() < 0.5
+        if adds:
+            self.word()
         self.push(self.rnd.randrange(1, 6) if top_tested else 0)
         self.push(0 if top_tested else self.rnd.randrange(1, 6))
         self.items.append(head + ":")
@@ -272,6 +302,9 @@ class Writer:
                 self.ops(0x50)
         self.settle(height)
         self.floor = floor
+        if adds:  # to the word below the counters
+            self.word()
+            self.ops(0x83, self.rnd.choice((0x01, 0x18, 0x03)), 0x92, 0x50)
         self.push(1)
         if top_tested:
             self.ops(0x01)
@@ -285,6 +318,8 @@ class Writer:
         self.depth -= 1
 
     def call_function(self) -> None:
+        if self.floor == 1 and self.rnd.random() < 0.9:
+            return  # recursion has no end
         back = self.label()
         if not self.functions or (self.rnd.random() < 0.3 and self.depth == 0):
             self.functions.append(self.label())
@@ -322,10 +357,7 @@ class Writer:
             self.ops(0x58, 0x36)
             self.push_label(head)
             self.ops(0x57)
-        elif kind == 3:
-            self.push(self.rnd.choice((3, 100, 1 << 255)))
-            self.ops(self.rnd.choice((0x56, 0x57)))
-        elif kind == 4:
+        elif kind < 5:
             self.word()
             self.ops(self.rnd.choice((0x56, 0x57, 0xFE, 0x5F, 0x0C)))
         else:
