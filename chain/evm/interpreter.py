@@ -62,6 +62,8 @@ def interpret(frame: Frame) -> None:  # noqa: C901 - a call per opcode is what i
             block.entries += 1
             if block.entries == HOT:
                 heat(program, block)
+                if block.compiled is not None:
+                    continue
         gas -= block.gas
         if gas < 0:
             raise OutOfGas
