@@ -245,6 +245,7 @@ def _call(writer: Writer, _: int) -> None:
         value = push(writer.rnd.choice([0, 0, 0, 1, 2, 1 << 100]))
     called = buffers + value + push(writer.address()) + writer.call_gas() + bytes((code,))
     _keep(writer, called, 1)
+    _keep_return_data(writer)
 
 
 def _call_precompile(writer: Writer, _: int) -> None:
@@ -269,6 +270,7 @@ def _create(writer: Writer, nesting: int) -> None:
     ends = [b"", push(0) + push(0) + b"\xf3", push(rnd.randrange(40)) + push(0) + b"\xf3"]
     ends += [push(7) + push(0) + b"\xfd", b"\xfe", push(writer.address()) + b"\xff"]
     ends += [push(0xEF) + push(0) + b"\x53" + push(1) + push(0) + b"\xf3"]
+    ends += [push(rnd.choice([600, 24_576, 24_577])) + push(0) + b"\xf3"]  # dear to store
     init = (body + rnd.choice(ends))[:96]
     stores = []
     for at in range(0, len(init), 32):
@@ -280,6 +282,13 @@ def _create(writer: Writer, nesting: int) -> None:
     if writer.knows(0xF5) and rnd.random() < 0.5:
         called = push(rnd.randrange(2)) + size + push(0) + value + b"\xf5"
     _keep(writer, b"".join(stores) + called, 1)
+    _keep_return_data(writer)
+
+
+def _keep_return_data(writer: Writer) -> None:
+    """Write down how long the return data is, sometimes."""
+    if writer.knows(0x3D) and writer.rnd.random() < 0.5:
+        writer.add(b"\x3d" + push(writer.slot()) + b"\x55")
 
 
 def _call_created(writer: Writer, _: int) -> None:
@@ -325,10 +334,11 @@ def _function(writer: Writer, nesting: int) -> None:
 
 def _end(writer: Writer, _: int) -> None:
     size, offset = push(writer.size()), push(writer.offset())
-    ends = [b"\x00", size + offset + b"\xf3"] * 3 + [b"\xfe"]
-    ends += [push(writer.address()) + b"\xff", b"\x30\xff"]
+    whole = b"\x59" + push(0)  # all of the memory, so that every byte of it is compared
+    ends = [b"\x00", size + offset + b"\xf3", whole + b"\xf3", whole + b"\xf3"] * 2 + [b"\xfe"]
+    ends += [push(writer.address()) + b"\xff"] * 2 + [b"\x30\xff"]
     if writer.knows(0xFD):
-        ends += [size + offset + b"\xfd"] * 2
+        ends += [size + offset + b"\xfd", whole + b"\xfd"]
     writer.add(writer.rnd.choice(ends))
 
 
@@ -359,12 +369,12 @@ _WEIGHTS: Final[dict[Callable[[Writer, int], None], float]] = {
     _log: 4,
     _call: 9,
     _call_precompile: 3,
-    _create: 3,
+    _create: 4,
     _call_created: 1,
     _branch: 5,
     _loop: 3,
     _function: 2,
-    _end: 1.2,
+    _end: 1.5,
     _mischief: 0.8,
 }
 

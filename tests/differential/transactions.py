@@ -309,6 +309,16 @@ BREAKERS: Final[dict[str, Breaker]] = {
 }
 
 
+_NEEDS: Final = {"blobs": BLOB, "set code": SET_CODE, "authorization": SET_CODE, "tip": DYNAMIC_FEE}
+"""Type of transaction that a breaker needs."""
+
+
+def _of_type(draft: Draft, kind: int) -> Draft:
+    """The draft as a transaction of another type."""
+    to = draft.to or account(1) if kind in (BLOB, SET_CODE) else draft.to
+    return draft.with_(type=kind, to=to, chain_id=draft.chain_id if kind == LEGACY else CHAIN_ID)
+
+
 def program_case(rnd: random.Random, fork: Fork) -> Case:
     """A world in which each program is called once, some with their code as initcode too."""
     case = random_world(rnd, fork)
@@ -332,16 +342,16 @@ def transaction_case(rnd: random.Random, fork: Fork, count: int = 16) -> Case:
     transactions.append(encode(first.with_(to=account(1), data=b"", access_list=())))
     blobs = 0
     for sender in range(1, count):
+        name = rnd.choice(list(BREAKERS)) if rnd.random() < 0.55 else ""
         draft = random_draft(rnd, case, sender, 0)
+        if fork >= FIRST_FORK.get(_NEEDS.get(name, LEGACY), Fork.FRONTIER):
+            draft = _of_type(draft, _NEEDS.get(name, draft.type))
         blobs += draft.type == BLOB
-        if draft.type == BLOB and blobs > 1:  # the block's limit is a rule of its own
+        if draft.type == BLOB and blobs > 1 and not name:  # the block's limit is another rule
             draft = draft.with_(type=DYNAMIC_FEE)
-        raw = None
-        if rnd.random() < 0.55:
-            name = rnd.choice(list(BREAKERS))
-            raw = BREAKERS[name](rnd, case, draft)
-            if raw is not None:
-                notes[len(transactions)] = name
+        raw = BREAKERS[name](rnd, case, draft) if name else None
+        if raw is not None:
+            notes[len(transactions)] = name
         transactions.append(encode(draft) if raw is None else raw)
     return replace(case, transactions=tuple(transactions), notes=notes)
 
