@@ -5,6 +5,7 @@ Refused, never converted: another program's file, another version's, a torn copy
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,8 @@ TABLES: Final = (
 )
 _DATA: Final = "data.mdb"
 _MAX_READERS: Final = 512
+_FULL: Final = 4 << 20
+"""Free bytes below which a failed write is the disk's fault; a block needs about as much."""
 
 
 class StoreFile:
@@ -100,7 +103,11 @@ class StoreFile:
         except lmdb.MapFullError:
             raise StoreError(f"{self.path} is full; open it with a larger map size") from None
         except lmdb.Error as error:
-            raise StoreError(f"{self.path} cannot be written: {error}") from None
+            free = shutil.disk_usage(self.path).free
+            raise StoreError(
+                f"{self.path} cannot be written: {error}; "
+                + ("the disk is full" if free < _FULL else f"{free >> 20} MiB are free on the disk")
+            ) from None
 
     def used_bytes(self) -> int:
         """Bytes of the file up to its last used page; freed pages inside are reused."""

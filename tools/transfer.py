@@ -146,10 +146,14 @@ def _encoded(store: Store, number: int, sealed: bool) -> bytes:
 
 
 def _comparison(store: Store) -> Callable[[GenesisSpec, Header, Any], None]:
-    from chain.evm.reference import check_against_reference
+    from chain.evm.reference import ReferenceMismatch, check_against_reference
 
     def compare(spec: GenesisSpec, parent: Header, executed: Any) -> None:
-        check_against_reference(spec, parent, executed.block, store, executed)
+        try:
+            check_against_reference(spec, parent, executed.block, store, executed)
+        except ReferenceMismatch as error:
+            number = executed.block.number
+            raise ToolError(f"block {number}: this EVM and py-evm differ: {error}") from None
 
     return compare
 
