@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from chain.deep_stack import run_deep
 from chain.errors import ExecutorFault
@@ -19,7 +19,7 @@ from genesis.spec import format_genesis
 from tools.bench.anvil import anvil_path, mining_time
 from tools.bench.imports import IMPORTS, BlockLine, ImportCase, Importer
 from tools.bench.messages import CALLER, TARGET, WORKLOADS, Workload, bench_code, message, succeed
-from tools.bench.stock_evm import PEER, importer, stock_chain, stock_message
+from tools.bench.stock_evm import PEER, StockImporter, stock_chain, stock_message
 from tools.bench.timing import Row, compare, measure
 from tools.progress import StageProgress
 
@@ -67,21 +67,16 @@ def _import_rows(case: ImportCase, anvil: Path | None) -> list[Row]:
     for _ in range(_ROUNDS):
         with tempfile.TemporaryDirectory() as folder, Importer(line.spec, Path(folder)) as target:
             ours.append(median(_timed(target, line.blocks)))
-            _agree(case, line, "ours", target.head)
-        peer: Any = stock_chain(line.spec, line.genesis)
-        stock.append(median(_timed(importer(peer), line.blocks)))
-        _agree(case, line, PEER, peer.get_canonical_head().hash)
+        peer = StockImporter(line.spec, line.genesis)
+        stock.append(median(_timed(peer, line.blocks)))
+        if peer.head != line.head:
+            raise ExecutorFault(f"{case.name}: {PEER} has another head")
     peers = {PEER: median(stock)}
     if anvil is not None:
         peers["anvil, mining"] = mining_time(
             anvil, format_genesis(line.spec), line.spec.gas_limit, line.transactions
         )
     return compare(case.name, median(ours), peers)
-
-
-def _agree(case: ImportCase, line: BlockLine, who: str, head: bytes) -> None:
-    if head != line.head:
-        raise ExecutorFault(f"{case.name}: {who}: head 0x{head.hex()}, not 0x{line.head.hex()}")
 
 
 def _timed(run: Callable[[bytes], object], blocks: list[bytes]) -> list[float]:

@@ -1,7 +1,6 @@
-"""``assay bench gas --part evm``: seconds that 30 million gas take, at the worst of each kind.
+"""``assay bench gas --part opcodes``: seconds that 30 million gas of one kind of opcode take.
 
-One message burns all its gas in a loop of one family of opcodes, or in calls of one precompiled
-contract with its worst input; the state root afterwards is part of the time.
+One message burns all its gas in a loop; the state root afterwards is part of the time.
 """
 
 import time
@@ -17,11 +16,10 @@ from tools.bench.timing import Row
 from tools.progress import StageProgress
 
 BLOCK_GAS: Final = 30_000_000
-OPCODE_SECONDS: Final = 6.0
-PRECOMPILE_SECONDS: Final = 3.0
+RULE_SECONDS: Final = 6.0
 
 
-def run_evm_gas(progress: StageProgress, contains: str = "") -> Iterator[Row]:
+def run_opcodes_bench(progress: StageProgress, contains: str = "") -> Iterator[Row]:
     """Thread CPU time of each case, slowest first.
 
     Args:
@@ -31,9 +29,9 @@ def run_evm_gas(progress: StageProgress, contains: str = "") -> Iterator[Row]:
     cases = [case for case in programs() if contains in f"{case.family}: {case.name}"]
     rows = []
     for index, case in enumerate(cases):
-        progress(f"evm gas: {case.family}: {case.name}", index, len(cases))
+        progress(f"opcodes: {case.family}: {case.name}", index, len(cases))
         rows.append(run_deep(_row, case))
-    progress("evm gas: done", len(cases), len(cases))
+    progress("opcodes: done", len(cases), len(cases))
     yield from sorted(rows, key=lambda row: -row.ours)
 
 
@@ -44,6 +42,6 @@ def _row(case: Program) -> Row:
     start = time.thread_time()
     frame = run()
     seconds = (time.thread_time() - start) * BLOCK_GAS / (BLOCK_GAS - frame.gas)
-    limit = PRECOMPILE_SECONDS if case.family == "precompiles" else OPCODE_SECONDS
-    rule = f"rule: {limit:.0f} s per 30M gas"
-    return Row(f"{case.family}: {case.name}", seconds, limit, rule, limit / seconds, "s")
+    rule = f"rule: {RULE_SECONDS:.0f} s per 30M gas"
+    name = f"{case.family}: {case.name}"
+    return Row(name, seconds, RULE_SECONDS, rule, RULE_SECONDS / seconds, "s")

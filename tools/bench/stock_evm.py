@@ -40,13 +40,26 @@ def decode_block(encoded: bytes) -> Any:
     return rlp.decode(encoded, sedes=PragueVM.block_class)
 
 
-def importer(chain: Any) -> Callable[[bytes], None]:
-    """Import of one RLP block: decode, execute, validate, persist in memory."""
+class StockImporter:
+    """Imports blocks: decode, execute, validate, persist in memory.
 
-    def run(encoded: bytes) -> None:
-        chain.import_block(decode_block(encoded))
+    Args:
+        spec: the genesis.
+        genesis_rlp: block 0.
+    """
 
-    return run
+    def __init__(self, spec: GenesisSpec, genesis_rlp: bytes) -> None:
+        self._chain = stock_chain(spec, genesis_rlp)
+
+    @property
+    def head(self) -> bytes:
+        """Hash of the newest block."""
+        found: bytes = self._chain.get_canonical_head().hash
+        return found
+
+    def __call__(self, encoded: bytes) -> None:
+        """Import one RLP block on top of the head."""
+        self._chain.import_block(decode_block(encoded))
 
 
 def stock_message(

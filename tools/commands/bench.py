@@ -134,25 +134,45 @@ def evm(anvil: str | None, as_json: bool) -> None:
 
 @bench.command("gas")
 @click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice(("inference", "opcodes", "precompiles")),
+    help="What to measure; repeat it. All by default.",
+)
+@click.option(
     "--target",
     "targets",
     multiple=True,
     type=click.Choice(("host", "x86-64-v3", "generic")),
-    help="Compile for this CPU; repeat it. All by default.",
+    help="Compile inference for this CPU; repeat it. All by default.",
 )
 @click.option("--only", default="", help="Cases whose name contains this text.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def gas(targets: tuple[str, ...], only: str, as_json: bool) -> None:
-    """Seconds that 30 million gas of each operator take, at its worst of some 1,000 shapes.
+def gas(parts: tuple[str, ...], targets: tuple[str, ...], only: str, as_json: bool) -> None:
+    """Seconds that 30 million gas take, at the worst inputs of everything that has a price.
 
-    The rule is one second on one core of the slow class; the exit code is 1 when it is broken.
+    The rules: 1 second for inference on one core of the slow class, 3 for a precompiled contract, 6
+    for opcodes. The exit code is 1 when one is broken.
 
-    Example: assay bench gas --target x86-64-v3 --target generic
+    Example: assay bench gas --part opcodes --part precompiles
     """
+    from tools.bench.evm_gas import run_opcodes_bench
     from tools.bench.gas import TARGETS, run_gas_bench
+    from tools.bench.precompiled import run_precompiled_bench
 
     chosen = targets or tuple(TARGETS)
-    rows = _print_rows(lambda progress: run_gas_bench(progress, chosen, only), as_json=as_json)
+    subjects: dict[str, Callable[[StageProgress], Iterable[Row]]] = {
+        "inference": lambda progress: run_gas_bench(progress, chosen, only),
+        "precompiles": lambda progress: run_precompiled_bench(progress, only),
+        "opcodes": lambda progress: run_opcodes_bench(progress, only),
+    }
+
+    def run(progress: "StageProgress") -> "Iterable[Row]":
+        for part in parts or tuple(subjects):
+            yield from subjects[part](progress)
+
+    rows = _print_rows(run, as_json=as_json)
     if any(row.ratio < 1 for row in rows):
         raise click.exceptions.Exit(1)
 
