@@ -246,6 +246,8 @@ def _call(writer: Writer, _: int) -> None:
     called = buffers + value + push(writer.address()) + writer.call_gas() + bytes((code,))
     _keep(writer, called, 1)
     _keep_return_data(writer)
+    if writer.rnd.random() < 0.3:
+        writer.add(push(0) + b"\x51" + push(writer.slot()) + b"\x55")
 
 
 def _call_precompile(writer: Writer, _: int) -> None:
@@ -337,6 +339,8 @@ def _end(writer: Writer, _: int) -> None:
     whole = b"\x59" + push(0)  # all of the memory, so that every byte of it is compared
     ends = [b"\x00", size + offset + b"\xf3", whole + b"\xf3", whole + b"\xf3"] * 2 + [b"\xfe"]
     ends += [push(writer.address()) + b"\xff"] * 2 + [b"\x30\xff"]
+    if writer.rnd.random() < 0.5:
+        writer.add(writer.operand() + push(0) + b"\x52")
     if writer.knows(0xFD):
         ends += [size + offset + b"\xfd", whole + b"\xfd"]
     writer.add(writer.rnd.choice(ends))
