@@ -252,6 +252,13 @@ def test_json_document(tmp_path: Path, assay: Assay) -> None:
     }
 
 
+def test_reference_runs_valid_blocks_too(tmp_path: Path, assay: Assay) -> None:
+    chain = mined(Fork.LONDON)
+    file = write(tmp_path, one=fixture(chain, "London", chain.blocks[1:]))
+    done = assay("blocktest", file, "--reference")
+    assert (done.code, last_line(done.out)) == (0, "1 passed, 0 failed"), done.out
+
+
 @pytest.mark.e2e
 def test_several_processes(tmp_path: Path, assay: Assay) -> None:
     chain = mined(Fork.PARIS)

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from chain.blocks import decode_block
 from chain.deep_stack import run_deep
-from chain.errors import InvalidBlock
+from chain.errors import ChainError, InvalidBlock
 from genesis.spec import GenesisSpec
 from tools.blocktest.fixtures import BadFixture, BlockTest, find_files, read_tests
 from tools.blocktest.networks import UnknownNetwork, schedule_of
@@ -33,12 +34,15 @@ class Mismatch(Exception):
     """The chain did something else than the test wants; the text says what."""
 
 
-def run_test(test: BlockTest) -> None:
+def run_test(test: BlockTest, *, reference: bool = False) -> None:
     """Import the blocks of one test; call it in a thread with a deep stack.
+
+    With ``reference`` py-evm must give the same results for every valid block.
 
     Raises:
         Mismatch: a block was wrongly taken, refused or computed.
         UnknownNetwork: no rules are known by its name.
+        ReferenceMismatch: py-evm differs.
     """
     schedule_of(test.network, test.blobs)  # an unknown one is told first
     spec = GenesisSpec(
@@ -49,7 +53,12 @@ def run_test(test: BlockTest) -> None:
     )
     try:
         genesis = decode_block(test.genesis).header
-        tree = BlockTree(spec, lambda total: schedule_of(test.network, test.blobs, total), genesis)
+        tree = BlockTree(
+            spec,
+            lambda total: schedule_of(test.network, test.blobs, total),
+            genesis,
+            reference=reference,
+        )
     except InvalidBlock as error:
         raise Mismatch(f"genesis: {error}") from None
     for index, block in enumerate(test.blocks):
@@ -74,27 +83,27 @@ def _check_end(test: BlockTest, tree: BlockTree) -> None:
         raise Mismatch(f"state root 0x{head.state_root.hex()}, want another")
 
 
-def run_file(file: Path, pattern: str = "") -> list[Result]:
+def run_file(file: Path, pattern: str = "", reference: bool = False) -> list[Result]:
     """Run the tests of one file whose name matches ``pattern``, in a thread with a deep stack."""
-    return run_deep(_run_file, file, pattern)
+    return run_deep(_run_file, file, pattern, reference)
 
 
-def _run_file(file: Path, pattern: str) -> list[Result]:
+def _run_file(file: Path, pattern: str, reference: bool) -> list[Result]:
     results: list[Result] = []
     wanted = re.compile(pattern)
     try:
         for test in read_tests(file):
             if wanted.search(test.name) or wanted.search(str(file)):
-                results.append(Result(str(file), test.name, _reason(test)))
+                results.append(Result(str(file), test.name, _reason(test, reference)))
     except BadFixture as error:
         results.append(Result(str(file), "", str(error)))
     return results
 
 
-def _reason(test: BlockTest) -> str:
+def _reason(test: BlockTest, reference: bool) -> str:
     try:
-        run_test(test)
-    except (Mismatch, UnknownNetwork) as error:
+        run_test(test, reference=reference)
+    except (Mismatch, UnknownNetwork, ChainError) as error:
         return str(error)
     except Exception as error:  # a bug of ours is one failed test, not the end of the run
         return f"{type(error).__name__}: {error}"
@@ -106,6 +115,8 @@ def run_paths(
     jobs: int,
     pattern: str,
     report: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    reference: bool = False,
 ) -> Iterator[Result]:
     """Run every test below ``paths`` whose name or file matches a regular expression.
 
@@ -114,6 +125,7 @@ def run_paths(
         jobs: processes; 1 runs everything in this one.
         pattern: searched in names and files; empty matches all.
         report: told (files done, files in all).
+        reference: whether py-evm executes every valid block as well.
 
     Yields:
         Results, file by file as they come.
@@ -123,20 +135,22 @@ def run_paths(
     """
     files = find_files(paths)
     report(0, len(files))
-    for done, results in enumerate(_run_all(files, min(jobs, len(files)), pattern), start=1):
+    run = partial(run_file, pattern=pattern, reference=reference)
+    for done, results in enumerate(_run_all(files, min(jobs, len(files)), run), start=1):
         yield from results
         report(done, len(files))
 
 
-def _run_all(files: list[Path], jobs: int, pattern: str) -> Iterator[list[Result]]:
+def _run_all(
+    files: list[Path], jobs: int, run: Callable[[Path], list[Result]]
+) -> Iterator[list[Result]]:
     if jobs <= 1:
-        for file in files:
-            yield run_file(file, pattern)
+        yield from map(run, files)
         return
     files = sorted(files, key=os.path.getsize, reverse=True)  # the longest first
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        futures = [pool.submit(run_file, file, pattern) for file in files]
+        futures = [pool.submit(run, file) for file in files]
         try:
             for future in as_completed(futures):
                 yield future.result()

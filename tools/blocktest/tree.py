@@ -29,20 +29,26 @@ class BlockTree:
         spec: accounts of the genesis; ``assay`` is None.
         schedule: rules of a block by the total difficulty of its parent.
         genesis: header of block 0.
+        reference: whether py-evm executes every valid block as well (slow).
 
     Raises:
         InvalidBlock: the genesis declares another state.
     """
 
     def __init__(
-        self, spec: GenesisSpec, schedule: Callable[[int], ForkSchedule], genesis: Header
+        self,
+        spec: GenesisSpec,
+        schedule: Callable[[int], ForkSchedule],
+        genesis: Header,
+        *,
+        reference: bool = False,
     ) -> None:
         root, self._nodes = build_state(spec.alloc)
         if root != genesis.state_root:
             raise InvalidBlock(
                 f"genesis state root 0x{genesis.state_root.hex()}, computed 0x{root.hex()}"
             )
-        self._spec, self._schedule = spec, schedule
+        self._spec, self._schedule, self._reference = spec, schedule, reference
         self._entries = {genesis.hash: _Entry(Block(genesis, ()), genesis.difficulty)}
         self.head = genesis
 
@@ -55,6 +61,7 @@ class BlockTree:
 
         Raises:
             InvalidBlock: it breaks a rule; nothing has changed then.
+            ReferenceMismatch: py-evm gives another result for the valid block.
         """
         block = decode_block(encoded, _decode_any)
         header = block.header
@@ -65,6 +72,10 @@ class BlockTree:
         spec = replace(self._spec, schedule=schedule)
         branch = _Branch(self._nodes, self._entries, parent.block.header)
         executed = execute_block(spec, parent.block.header, block, branch)
+        if self._reference:
+            from chain.evm.reference import check_against_reference
+
+            check_against_reference(spec, parent.block.header, block, branch, executed)
         self._nodes.update(executed.nodes)
         total = parent.total_difficulty + header.difficulty
         self._entries[header.hash] = _Entry(block, total)

@@ -34,8 +34,13 @@ def _expression(context: click.Context, parameter: click.Parameter, value: str) 
     callback=_expression,
     help="Regular expression; only tests whose name or file it is found in.",
 )
+@click.option(
+    "--reference", is_flag=True, help="Execute every valid block on py-evm, too, and compare."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def blocktest(paths: tuple[Path, ...], jobs: int, pattern: str, as_json: bool) -> None:
+def blocktest(
+    paths: tuple[Path, ...], jobs: int, pattern: str, reference: bool, as_json: bool
+) -> None:
     """Run the blockchain tests in PATHS: files, or folders of them.
 
     Takes the JSON of execution-spec-tests and of ethereum/tests, every fork from Frontier on.
@@ -49,7 +54,11 @@ def blocktest(paths: tuple[Path, ...], jobs: int, pattern: str, as_json: bool) -
     with stages(hidden=as_json) as report:
         results = list(
             run_paths(
-                paths, jobs, pattern, lambda done, total: report("Blockchain tests", done, total)
+                paths,
+                jobs,
+                pattern,
+                lambda done, total: report("Blockchain tests", done, total),
+                reference=reference,
             )
         )
     failures = sorted((result for result in results if result.reason), key=attrgetter("file"))
