@@ -34,14 +34,19 @@ from chain.blocks import Block, decode_block
 from chain.certificate import CommitCertificate, decode_certificate
 from chain.errors import InvalidBlock, StoreError
 from chain.header import EMPTY_TRIE_ROOT, Header, decode_header
-from chain.proof import account_proof
 from chain.receipts import Receipt, decode_receipt, encode_receipt
 from chain.state_reader import StateReader
 from chain.state_walk import occurrences
 from chain.store_file import DEFAULT_MAP_SIZE, SCHEMA_VERSION, StoreFile, Transaction
 from chain.store_history import ARCHIVE, DEFAULT_HISTORY, height_key
 from chain.transactions import decode_transaction
-from chain.validator_set import ValidatorProof, read_validators, validator_slots
+from chain.validator_proof import (
+    ValidatorProof,
+    decode_validator_proof,
+    prove_validators,
+    proven_validators,
+)
+from chain.validator_set import read_validators
 from genesis.addresses import VALIDATOR_SET
 
 __all__ = ["ARCHIVE", "DEFAULT_HISTORY", "SCHEMA_VERSION", "Executed", "StateSource", "Store"]
@@ -255,6 +260,18 @@ class Store:
         with self._file.read() as txn:
             return [int.from_bytes(key, "big") for key, _ in txn.items("changes")]
 
+    def validators(self, number: int) -> tuple[bytes, ...]:
+        """The set after a block, from the proofs of its changes: no state is read.
+
+        Raises:
+            StoreError: a chain without validators, or a height above the head.
+        """
+        changes = [height for height in self.validator_change_heights() if height <= number]
+        header = self.header_by_number(changes[-1]) if changes else None
+        if header is None or self.canonical_hash(number) is None:
+            raise StoreError(f"{self.path}: no validators are known after block {number}")
+        return proven_validators(self.validator_proof(header.number), header.state_root)
+
     def validator_proof(self, number: int) -> ValidatorProof:
         """Proof of the set that a block of ``validator_change_heights`` brought.
 
@@ -289,7 +306,7 @@ class Store:
             txn.put("meta", b"genesis", block.hash)
             txn.put("meta", b"oldest", height_key(0))
             if state.account(VALIDATOR_SET).storage_root != EMPTY_TRIE_ROOT:
-                txn.put("changes", height_key(0), _validator_proof(state))
+                txn.put("changes", height_key(0), prove_validators(state).rlp)
 
     def write_block(self, executed: Executed, certificate: CommitCertificate | None) -> None:
         """Append a final block: everything or nothing, on disk when this returns.
@@ -331,7 +348,7 @@ class Store:
             return None
         if read_validators(before) == read_validators(after):
             return None
-        return _validator_proof(after)
+        return prove_validators(after).rlp
 
     def _set_history(self, history: int | None) -> None:
         known = self._file.get("meta", b"history")
@@ -358,20 +375,6 @@ class Store:
 def decode_receipts(encoded: bytes) -> tuple[Receipt, ...]:
     """Read one value of the table of receipts; raises RlpError or InvalidBlock."""
     return tuple([decode_receipt(item) for item in rlp.bytes_list(rlp.decode(encoded))])
-
-
-def decode_validator_proof(encoded: bytes) -> ValidatorProof:
-    """Read one value of the table of validator set changes; raises RlpError."""
-    account, slots = rlp.decode_list(encoded)
-    return ValidatorProof(
-        rlp.bytes_list(account), tuple([rlp.bytes_list(nodes) for nodes in rlp.as_list(slots)])
-    )
-
-
-def _validator_proof(state: StateReader) -> bytes:
-    slots = validator_slots(len(read_validators(state)))
-    proof = account_proof(state, VALIDATOR_SET, slots)
-    return rlp.encode([proof.nodes, [item.nodes for item in proof.storage]])
 
 
 def _put_block(txn: Transaction, block: Block, receipts: tuple[Receipt, ...]) -> None:

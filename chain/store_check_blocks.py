@@ -7,15 +7,13 @@ from chain.blocks import Block, decode_block
 from chain.certificate import decode_certificate
 from chain.errors import ChainError, StoreError
 from chain.header import EMPTY_LIST_HASH, Header, decode_header
-from chain.proof import verify_account_proof, verify_storage_proof
 from chain.receipts import receipts_root, transactions_root, union_bloom, withdrawals_root
 from chain.seals import verify_certificate
-from chain.store import decode_receipts, decode_validator_proof
+from chain.store import decode_receipts
 from chain.store_file import Transaction
 from chain.store_history import height_key
 from chain.transactions import decode_transaction
-from chain.validator_set import read_validators, validator_slots
-from genesis.addresses import VALIDATOR_SET
+from chain.validator_proof import decode_validator_proof, proven_validators
 from precompiles.hashing import keccak256
 
 
@@ -122,33 +120,15 @@ class BlockProof:
         self._changes += 1
         try:
             proof = decode_validator_proof(encoded)
-        except (rlp.RlpError, ValueError) as error:
+        except rlp.RlpError as error:
             raise StoreError(f"proof of the validator set: {error}") from None
-        account = verify_account_proof(header.state_root, VALIDATOR_SET, proof.account)
-        slots = validator_slots(max(0, len(proof.slots) - 1))
-        words = {
-            slot: verify_storage_proof(account.storage_root, slot, nodes)
-            for slot, nodes in zip(slots, proof.slots, strict=True)
-        }
-        self.validators = read_validators(_Words(words))
+        self.validators = proven_validators(proof, header.state_root)
 
     def _need(self, table: str, key: bytes) -> bytes:
         value = self._txn.get(table, key)
         if value is None:
             raise StoreError(f"nothing in table {table} under 0x{key.hex()}")
         return value
-
-
-class _Words:
-    """Slots of ValidatorSet that a proof carries."""
-
-    def __init__(self, words: dict[int, int]) -> None:
-        self._words = words
-
-    def storage(self, address: bytes, slot: int) -> int:
-        if slot not in self._words:
-            raise StoreError(f"no proof for slot 0x{slot:x} of ValidatorSet")
-        return self._words[slot]
 
 
 def _same(what: str, found: bytes, want: bytes) -> None:

@@ -5,7 +5,6 @@ slot ``keccak256(bytes32(0)) + i``, right-aligned. The set for height h is read 
 block h - 1, so a change counts from the next height.
 """
 
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from chain.errors import StoreError
@@ -16,19 +15,6 @@ LENGTH_SLOT: Final = 0
 FIRST_ELEMENT_SLOT: Final = int.from_bytes(keccak256(bytes(32)), "big")
 MAX_VALIDATORS: Final = 1_000
 """Sanity bound of the reader; the contract's own limit is lower."""
-
-
-@dataclass(frozen=True, slots=True)
-class ValidatorProof:
-    """Nodes that prove a set under a state root.
-
-    Attributes:
-        account: of ValidatorSet, from the state root down.
-        slots: of each of ``validator_slots``, from the account's storage root down.
-    """
-
-    account: tuple[bytes, ...]
-    slots: tuple[tuple[bytes, ...], ...]
 
 
 class StorageView(Protocol):

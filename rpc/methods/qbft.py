@@ -3,7 +3,6 @@
 from functools import partial
 
 from chain.header import Header
-from chain.validator_set import read_validators
 from rpc import decode, encode
 from rpc.context import NodeContext
 from rpc.decode import Params, argument
@@ -35,7 +34,9 @@ def _validators(node: NodeContext, header: Header | None) -> list[str] | None:
     """The set after a block: who decides the next one; null for an unknown block."""
     if header is None:
         return None
-    return [encode.data(address) for address in read_validators(node.chain.state(header))]
+    if node.spec.assay is None:
+        raise RpcError(SERVER_ERROR, "this chain has Ethereum's own rules and no validators")
+    return [encode.data(address) for address in node.store.validators(header.number)]
 
 
 def _certificate(node: NodeContext, params: Params) -> Json | None:

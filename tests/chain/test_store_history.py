@@ -243,6 +243,10 @@ def test_an_old_set_of_validators_can_still_be_proven(tmp_path: Path) -> None:
         assert len(read_validators(store.state(store.head()))) == 5
         with pytest.raises(StoreError, match="block 2 changed no validator set"):
             store.validator_proof(2)
+        assert [len(store.validators(number)) for number in (0, 1, 5)] == [4, 5, 5]
+        assert store.validators(5) == read_validators(store.state(store.head()))
+        with pytest.raises(StoreError, match="no validators are known after block 7"):
+            store.validators(7)
 
 
 def test_a_chain_without_validators_has_no_changes(tmp_path: Path) -> None:
