@@ -110,6 +110,7 @@ def test_a_chain_is_served_while_it_is_imported(serve: Any, source: Source, tmp_
         ) as failed:
             node.ask(method, *params)
         assert failed.value.code == -32000
+    assert len(node.ask("qbft_getValidatorsByBlockNumber", "0x1")) == 4
     assert node.ask("eth_getBlockByNumber", "0x1", True)["transactions"][0]["nonce"] == "0x0"
     transaction = "0x" + source.next_transaction.hex()
     assert node.ask("eth_sendRawTransaction", transaction).startswith("0x")
