@@ -56,14 +56,14 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="assay-chain", prog_name="assay")
 def cli() -> None:
-    r"""Assay: an EVM chain whose consensus verifies AI inference, bit for bit.
+    """Assay: an EVM chain whose consensus verifies AI inference, bit for bit.
 
     \b
     Examples:
       assay devnet                                   four validators and a demo
       assay model compile net.onnx --samples x.npy   ONNX to integer model
       assay verify cert.json --genesis genesis.json  check an inference offline
-    """
+    """  # noqa: D301 - click keeps the lines after a backspace
 
 
 def main() -> None:

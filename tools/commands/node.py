@@ -73,13 +73,13 @@ def node(
     history_state: int | None,
     verbosity: int,
 ) -> None:
-    r"""Run one node. It validates when the address of its key is in the validator set.
+    """Run one node. It validates when the address of its key is in the validator set.
 
     \b
     Examples:
       assay node --genesis genesis.json --datadir node0 --bootnodes 10.0.0.2:30303
       assay node --consensus none --genesis genesis.json --datadir D
-    """
+    """  # noqa: D301 - click keeps the lines after a backspace
     import asyncio
 
     from consensus.network.identity import parse_peer_address
