@@ -1,13 +1,18 @@
 """The reference switch: py-evm computes the same blocks, and a difference is told."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from chain.blocks import Block
 from chain.deep_stack import run_deep
 from chain.evm.reference import ReferenceMismatch, check_against_reference
+from chain.execution import execute_block
+from chain.genesis_block import genesis_block
 from chain.requests import ExecutedBlock
 from chain.transactions import decode_transaction
 from genesis.forks import Fork, schedule_of
@@ -15,6 +20,7 @@ from precompiles.context import Call
 from precompiles.errors import PrecompileHalt, PrecompileRevert
 from tests.chain import records
 from tests.chain.evm_world import CONTRACT, OTHER, MemoryChain, contract, forward, op
+from tests.chain.fixture_chain import fixture_chain
 from tests.differential.signing import BLOB, encode
 from tests.differential.transactions import random_draft
 from tests.differential.worlds import CHAIN_ID, random_world
@@ -83,6 +89,36 @@ def test_py_evm_agrees_on_native_accounts() -> None:
     compare(chain, built)
 
 
+class Imported:
+    """The fixture chain block by block; satisfies NodeSource."""
+
+    def __init__(self, nodes: dict[bytes, bytes], blocks: Sequence[Block]) -> None:
+        self.nodes, self.blocks = nodes, blocks
+
+    def node(self, digest: bytes) -> bytes:
+        return self.nodes[digest]
+
+    def canonical_hash(self, number: int) -> bytes | None:
+        return self.blocks[number].hash
+
+    def block(self, block_hash: bytes) -> Block | None:
+        return next((block for block in self.blocks if block.hash == block_hash), None)
+
+
+@pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode present:DeprecationWarning")
+def test_py_evm_agrees_on_the_fixture_chain_from_frontier_to_osaka() -> None:
+    spec, blocks = fixture_chain()
+    source = Imported(dict(genesis_block(spec)[1]), blocks)
+
+    def follow() -> None:
+        for parent, block in pairwise(blocks):
+            executed = execute_block(spec, parent.header, block, source)
+            check_against_reference(spec, parent.header, block, source, executed)
+            source.nodes |= executed.nodes
+
+    run_deep(follow)
+
+
 def altered(executed: ExecutedBlock, **changes: Any) -> ExecutedBlock:
     header = replace(executed.block.header, **changes)
     return replace(executed, block=replace(executed.block, header=header))
@@ -114,5 +150,5 @@ def test_a_block_that_py_evm_refuses_is_a_difference() -> None:
     chain = MemoryChain()
     built, _ = chain.build([records.transaction(nonce=0)])
     again = replace(built.block, transactions=built.block.transactions * 2)
-    with pytest.raises(ReferenceMismatch, match="ours is valid, py-evm: .*nonce"):
+    with pytest.raises(ReferenceMismatch, match=r"ours is valid, py-evm: .*nonce"):
         compare(chain, replace(built, block=again))
