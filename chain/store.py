@@ -53,6 +53,8 @@ __all__ = ["ARCHIVE", "DEFAULT_HISTORY", "SCHEMA_VERSION", "Executed", "StateSou
 
 _Value = TypeVar("_Value")
 _NUMBER_BITS: Final = 64
+_READERS_EVERY: Final = 64
+"""Blocks between two looks for readers that were killed."""
 
 
 class Executed(Protocol):
@@ -335,6 +337,8 @@ class Store:
                 txn.put("seals", block.hash, certificate.rlp)
             if change is not None:
                 txn.put("changes", height_key(block.number), change)
+        if block.number % _READERS_EVERY == 0:
+            self._file.forget_killed_readers()
 
     def _validator_change(self, head: Header, executed: Executed) -> bytes | None:
         """Proof of the new validator set when the block brings one."""

@@ -65,6 +65,7 @@ class StoreFile:
         except StoreError:
             self._unlock()
             raise
+        self.forget_killed_readers()
         try:
             self._tables = self._open_tables(readonly)
         except StoreError:
@@ -108,6 +109,13 @@ class StoreFile:
                 f"{self.path} cannot be written: {error}; "
                 + ("the disk is full" if free < _FULL else f"{free >> 20} MiB are free on the disk")
             ) from None
+
+    def forget_killed_readers(self) -> int:
+        """Free the slots of readers that died while reading; returns how many.
+
+        Until then no page that was given up since they began can be used again.
+        """
+        return int(self._environment.reader_check())
 
     def used_bytes(self) -> int:
         """Bytes of the file up to its last used page; freed pages inside are reused."""
@@ -229,5 +237,4 @@ def _open_environment(path: Path, readonly: bool, map_size: int) -> Any:
         raise StoreError(
             f"{path} is a torn copy: {have} bytes, want {want}; copy it again while nobody writes"
         )
-    environment.reader_check()  # slots of readers that were killed
     return environment

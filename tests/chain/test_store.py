@@ -182,6 +182,25 @@ def test_reader_processes_see_each_commit(store: Store) -> None:
         assert reader.wait(20) == 0
 
 
+def test_a_killed_reader_does_not_keep_pages(store: Store) -> None:
+    script = (
+        "import time; from chain.store import Store; from pathlib import Path\n"
+        f"store = Store(Path({str(store.path)!r}), readonly=True)\n"
+        "with store.file.read():\n"
+        "    print('reading', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "reading\n"
+        assert store.file.forget_killed_readers() == 0
+        reader.kill()
+    append(store, 64)
+    assert store.file.forget_killed_readers() == 0  # that was done with block 64
+
+
 @pytest.mark.parametrize("rounds", [4])
 def test_kill_during_writes_loses_no_acknowledged_block(tmp_path: Path, rounds: int) -> None:
     acknowledged = 0
