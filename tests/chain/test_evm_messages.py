@@ -68,6 +68,21 @@ def test_the_deepest_call_gets_its_gas_back() -> None:
     assert not ours.failed
 
 
+@pytest.mark.parametrize("fork", [Fork.FRONTIER, Fork.OSAKA], ids=lambda fork: fork.name)
+@pytest.mark.parametrize("opcode", [0xF0, 0xF1])
+def test_the_last_level_calls_and_creates_nothing(fork: Fork, opcode: int) -> None:
+    operands = push(0) * 3 if opcode == 0xF0 else push(0) * 5 + code(0x30, push(500))
+    for depth, succeeds in ((1023, True), (1024, False)):
+        frame = frame_of(fork, b"", 10**6)
+        frame.code, frame.depth = code(operands, opcode), depth
+        run_message(frame)
+        assert frame.error is None
+        assert bool(frame.stack[0]) == succeeds
+        nonce = frame.evm.state.get_nonce(CONTRACT)
+        assert nonce == (2 if succeeds and opcode == 0xF0 else 1)
+        assert succeeds or frame.gas > 10**6 - 33_000
+
+
 def test_deep_recursion_needs_no_deep_stack_in_the_interpreter() -> None:
     """No C frames between two calls, so even this thread's stack is enough."""
     frame = frame_of(Fork.OSAKA, ITSELF_WITH_ALL_GAS, 10**15)
@@ -301,3 +316,28 @@ def test_addresses_of_created_accounts() -> None:
     creator = bytes.fromhex("6ac7ea33f8831ea9dcc53393aaa88b25a785dbf0")
     assert created_address(creator, 0).hex() == "cd234a471b72ba2f1ccf0a70fcaba648a5eecd8d"
     assert created_address(creator, 1).hex() == "343c43a37d37dff08ae8c4a11544c718abb4fcf8"
+
+
+# destruction
+
+
+@pytest.mark.parametrize("fork", STOCK_FORKS, ids=lambda fork: fork.name)
+def test_selfdestruct_in_favour_of_anybody(fork: Fork) -> None:
+    """EIP-150, 161, 3529, 6780: itself, nobody, somebody; old and newly created; twice."""
+    callee = b"\xe9" * 20
+    for heir in (callee, NOBODY, SENDER, CONTRACT):
+        for balance in (0, 5):
+            dies = code(push(int.from_bytes(heir, "big")), 0xFF)
+            program = code(call(0xF1, 90_000, callee), call(0xF1, 90_000, callee, 1), RETURN_TOP)
+            accounts = {
+                SENDER: Account(1), CONTRACT: Account(9, 1, program),
+                callee: Account(balance, 1, dies, {0: 1}),
+            }  # fmt: skip
+            assert run_ours(fork, accounts) == run_stock(fork, accounts)
+            for value in (0, 3):
+                created = run_ours(fork, {SENDER: Account(9)}, b"", value, 90_000, dies)
+                assert created == run_stock(fork, {SENDER: Account(9)}, b"", value, 90_000, dies)
+    to_itself = code(0x30, 0xFF)
+    for value in (0, 3):
+        created = run_ours(fork, {SENDER: Account(9)}, b"", value, 90_000, to_itself)
+        assert created == run_stock(fork, {SENDER: Account(9)}, b"", value, 90_000, to_itself)
