@@ -60,6 +60,8 @@ def random_draft(rnd: random.Random, case: Case, sender: int, nonce: int) -> Dra
     if is_creation:
         data = assemble(flat(random_program(rnd, fork, others)))
     tip = rnd.choice([0, 1, GWEI])
+    if kind == SET_CODE and rnd.random() < 0.4:  # what was delegated is called at once
+        to = account(rnd.choice([sender, *range(AUTHORITY, AUTHORITY + 6)]))
     access_list = []
     if kind != LEGACY and rnd.random() < 0.4:
         slots = [n.to_bytes(32, "big") for n in range(rnd.randrange(4))]
@@ -78,14 +80,16 @@ def random_draft(rnd: random.Random, case: Case, sender: int, nonce: int) -> Dra
         access_list=access_list,
         max_blob_fee=1_000_000,
         blob_hashes=[_BLOB_HASH],
-        authorizations=[_authorization(rnd) for _ in range(rnd.randrange(1, 4))],
+        authorizations=[_authorization(rnd, sender, nonce) for _ in range(rnd.randrange(1, 4))],
     )
 
 
-def _authorization(rnd: random.Random) -> list[bytes]:
+def _authorization(rnd: random.Random, sender: int, sender_nonce: int) -> list[bytes]:
     """A tuple that is applied or skipped, never one that makes the transaction invalid."""
     number = AUTHORITY + rnd.randrange(6)
     nonce = rnd.choice([0, 0, 1, 1, 2, (1 << 64) - 1])
+    if rnd.random() < 0.2:
+        number, nonce = sender, sender_nonce + rnd.choice([1, 1, 0])
     targets = [bytes(20), program_address(0), program_address(1), (2).to_bytes(20, "big")]
     targets += [delegated_address(0), account(number)]
     wrong: dict[str, int] = {}
@@ -182,12 +186,11 @@ def _blobs(rnd: random.Random, case: Case, draft: Draft) -> bytes | None:
         draft.with_(blob_hashes=()),
         draft.with_(blob_hashes=[b"\x02" + bytes(31)]),
         draft.with_(blob_hashes=[bytes(32)]),
-        draft.with_(blob_hashes=[_BLOB_HASH] * 10),
         draft.with_(max_blob_fee=0),
         draft.with_(to=b""),
     ]
-    if case.fork != Fork.PRAGUE:
-        choices.append(draft.with_(blob_hashes=[_BLOB_HASH] * 7))
+    too_many = 7 if case.fork >= Fork.OSAKA else 10  # of one transaction; of one block
+    choices += [draft.with_(blob_hashes=[_BLOB_HASH] * too_many)] * 2
     return encode(rnd.choice(choices))
 
 
