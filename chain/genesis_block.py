@@ -1,4 +1,4 @@
-"""Block 0 and its state, from the genesis file. No py-evm."""
+"""Block 0 and its state, from the genesis file."""
 
 from collections.abc import Mapping
 from typing import Any

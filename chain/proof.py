@@ -1,4 +1,4 @@
-"""Merkle proofs of accounts, storage slots and receipts: make them, check them. No py-evm."""
+"""Merkle proofs of accounts, storage slots and receipts: make them, check them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is asked of the executor and the readers, and what they answer. No py-evm, all picklable.
+"""What is asked of the executor and the readers, and what they answer. All picklable.
 
 The node process imports this module; ``chain.execution`` and ``chain.simulation`` run in the worker
 processes and import it too.

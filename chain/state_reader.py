@@ -1,4 +1,4 @@
-"""State at one root, read from trie nodes. No py-evm: the node process and the verifier use it."""
+"""State at one root, read from trie nodes. The node process and the verifier use it too."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
