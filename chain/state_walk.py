@@ -1,7 +1,7 @@
 """Every node of a whole state: how often each occurs, and whether it is what its hash says.
 
 A state is the account trie, the storage trie of each account and the code of each account. A node
-occurs once per place: two accounts with equal storage hold every node of it twice..
+occurs once per place: two accounts with equal storage hold every node of it twice.
 """
 
 from collections import Counter
