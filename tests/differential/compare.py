@@ -153,6 +153,7 @@ def check(
     Raises:
         AssertionError: with the smallest case found that still differs.
     """
+    print(f"seed {seed}")  # pytest shows the last one when something breaks
     case = make(random.Random(seed))
     found = differences(eels, case, run)
     if not found:
