@@ -1,4 +1,4 @@
-"""Other people's contracts: OpenZeppelin's compiled here, Uniswap's as their authors compiled them."""
+"""Other people's contracts: OpenZeppelin's compiled here, Uniswap's as published."""
 
 import json
 import shutil
@@ -21,6 +21,8 @@ _UNISWAP = {
     "UniswapV2Factory": "v2-core",
     "UniswapV2Pair": "v2-core",
     "UniswapV2Router02": "v2-periphery",
+    "UniswapV1Factory": "v2-periphery",
+    "UniswapV1Exchange": "v2-periphery",
     "ExampleFlashSwap": "v2-periphery",
     "ExampleOracleSimple": "v2-periphery",
     "ERC20": "v2-periphery",
@@ -86,7 +88,8 @@ def uniswap() -> dict[str, Artifact]:
 
 
 def _artifact(item: Mapping[str, Any]) -> Artifact:
-    return Artifact(tuple(item["abi"]), bytes.fromhex(item["bytecode"].removeprefix("0x")))
+    bytecode = item["bytecode"] if "bytecode" in item else item["evm"]["bytecode"]["object"]
+    return Artifact(tuple(item["abi"]), bytes.fromhex(bytecode.removeprefix("0x")))
 
 
 def type_of(parameter: Mapping[str, Any]) -> str:
@@ -106,7 +109,7 @@ class Decoder:
     """Names events and errors of all the contracts that it was given."""
 
     def __init__(self, artifacts: Iterable[Artifact]) -> None:
-        self._errors = {
+        self._errors: dict[bytes, tuple[str, tuple[str, ...]]] = {
             selector("Error(string)"): ("Error", ("string",)),
             selector("Panic(uint256)"): ("Panic", ("uint256",)),
         }

@@ -38,8 +38,8 @@ def world(request: pytest.FixtureRequest, oracle: Eels | None) -> World:
 
 @pytest.fixture(
     params=[
-        pytest.param(False, id="both tiers"),
-        pytest.param(True, id="tier 2", marks=pytest.mark.slow),
+        pytest.param(False, id="published code"),
+        pytest.param(True, id="published code, tier 2", marks=pytest.mark.slow),
     ]
 )
 def uniswap_world(request: pytest.FixtureRequest, oracle: Eels | None) -> World:

@@ -1,12 +1,12 @@
 """OpenZeppelin's verifiers: ECDSA, P-256, RSA, Merkle proofs of the chain's own state."""
 
 from hashlib import sha256
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+from eth_typing import Hash32
 
 from chain import rlp
 from chain.trie import walk
@@ -25,7 +25,7 @@ def word(value: int) -> bytes:
 def test_ecdsa(world: World) -> None:
     checker = world.deploy("Signatures")
     digest = keccak256(MESSAGE)
-    signed: Any = KEYS[0].unsafe_sign_hash(digest)
+    signed = KEYS[0].unsafe_sign_hash(Hash32(digest))
     signature = bytes(signed.signature)
     assert checker.read("recover", digest, signature) == ALICE
     assert checker.read("isValid", ALICE, digest, signature) is True
@@ -53,10 +53,8 @@ def test_p256_by_the_precompiled_contract_and_without(world: World) -> None:
     wrong = (keccak256(MESSAGE), *arguments[1:])
     assert checker.read("verifyP256", *wrong) == (False, False)
     checker.send("verifyP256", *wrong)
-    assert checker.read("verifyP256", *arguments[:2], word(ORDER_P256 - s), public) == (
-        False,
-        False,
-    )
+    high = (*arguments[:2], word(ORDER_P256 - s), public)
+    assert checker.read("verifyP256", *high) == (False, False)
     recovered = [checker.read("recoverP256", *arguments[:1], v, word(r), word(s)) for v in (0, 1)]
     assert public in recovered
     checker.send("recoverP256", digest, 1, word(r), word(s))

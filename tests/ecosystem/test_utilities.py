@@ -2,9 +2,6 @@
 
 from math import isqrt
 
-from eth_account import Account
-
-from chain import rlp
 from precompiles.abi import encode
 from precompiles.hashing import keccak256
 from tests.ecosystem.artifacts import Event
@@ -47,8 +44,8 @@ def test_sets_checkpoints_and_queues(world: World) -> None:
         made.send("enter", member)
     made.send("leave", BOB)
     assert made.read("all") == [ALICE, ACCOUNTS[4], CAROL, DAVE]  # the last takes the place
-    for at, value in ((10, 1), (20, 2), (20, 3), (4_000, 4)):
-        made.send("record", at, value)
+    for at, count in ((10, 1), (20, 2), (20, 3), (4_000, 4)):
+        made.send("record", at, count)
     assert [made.read("recorded", at) for at in (9, 10, 19, 20, 3_999, 9_999)] == [0, 1, 1, 3, 3, 4]
     assert made.error("record", 5, 5) == ("CheckpointUnorderedInsertion",)
     words = [keccak256(bytes([n])) for n in range(4)]

@@ -1,4 +1,4 @@
-"""A chain with real contracts on it; whatever it executes, Ethereum's specification executes too."""
+"""A chain with real contracts on it; EELS executes whatever it executes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ class World:
 
     def sign(self, sender: bytes, to: bytes | None, data: bytes, **fields: Any) -> Transaction:
         """The next transaction of an account."""
-        values = {
+        values: dict[str, Any] = {
             "type": 2,
             "chainId": CHAIN_ID,
             "nonce": self.nonces[sender],
