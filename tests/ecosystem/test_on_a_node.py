@@ -79,7 +79,8 @@ def test_a_proxy_is_upgraded(w3: Web3, artifacts: dict[str, Artifact]) -> None:
     assert tally.functions.doubled().call() == 14
     stored = w3.eth.get_storage_at(proxy.address, IMPLEMENTATION)
     assert Web3.to_checksum_address(stored[-20:]) == second.address
-    proof = w3.eth.get_proof(proxy.address, [0])["storageProof"][0]
+    eth: Any = w3.eth
+    proof = eth.get_proof(proxy.address, [0])["storageProof"][0]
     assert int.from_bytes(proof["value"], "big") == 7
 
 
