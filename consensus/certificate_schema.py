@@ -43,7 +43,8 @@ class ModelPart:
     Attributes:
         data: canonical bytes.
         chunk_size: bytes of each chunk but the last.
-        account_proofs: one per chunk, under the block's state root.
+        account_proofs: one per chunk, under the block's state root; none when whoever wrote the
+            certificate had given up that state.
     """
 
     data: bytes

@@ -72,8 +72,7 @@ def build_certificate(
         A JSON document (docs/spec/inference-certificate.md).
 
     Raises:
-        CertificateError: unknown transaction, no such inference, a block without seals, or a model
-            whose state this node has given up.
+        CertificateError: unknown transaction, no such inference, or a block without seals.
     """
     location = store.transaction_location(transaction_hash)
     if location is None:
@@ -150,7 +149,7 @@ def _checks(
     data = model_bytes if certificate.model is None else certificate.model.data
     data = check_model(data, statement.model)
     yield Check("model", f"{len(data)} bytes hash to 0x{statement.model.hex()}")
-    if certificate.model is not None:
+    if certificate.model is not None and certificate.model.account_proofs:
         check_chunks(certificate.model, statement.model, header.state_root)
         count = len(certificate.model.account_proofs)
         yield Check("model on chain", f"{count} chunk accounts under the state root")
@@ -300,14 +299,14 @@ def _sealed(store: Store, header: Header) -> Header:
 
 
 def _model_part(store: Store, header: Header, model_id: bytes) -> ModelPart:
+    """The model's bytes, with their place in the block's state unless that was given up.
+
+    A published model never changes, so the newest state has the same bytes.
+    """
     try:
         return _model_of(store.state(header), model_id)
     except StateNotAvailable:
-        raise CertificateError(
-            f"the model cannot be proven: this node keeps the last {store.history} states, and "
-            f"block {header.number} is older; ask an archive node (--gcmode archive), or leave "
-            "the model out (--no-model)"
-        ) from None
+        return replace(_model_of(store.state(store.head()), model_id), account_proofs=())
 
 
 def _model_of(state: StateReader, model_id: bytes) -> ModelPart:

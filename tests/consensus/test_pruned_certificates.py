@@ -2,10 +2,7 @@
 
 from pathlib import Path
 
-import pytest
-
 from chain.store import Store
-from consensus.errors import CertificateError
 from consensus.inference_certificate import build_certificate, check_certificate
 from tests.consensus.sealed_chain import KEYS, SealedChain, address_of
 from tests.precompiles.native_calls import SMALL, SMALL_ID, SMALL_INPUT
@@ -13,7 +10,7 @@ from tests.precompiles.native_calls import SMALL, SMALL_ID, SMALL_INPUT
 HISTORY = 2
 
 
-def test_old_sets_are_proven_and_old_models_refused(tmp_path: Path) -> None:
+def test_old_sets_are_proven_and_old_models_go_by_their_hash(tmp_path: Path) -> None:
     Store(tmp_path, history=HISTORY).close()
     chain = SealedChain(tmp_path)
     chain.publish(SMALL, 24_000)
@@ -28,14 +25,10 @@ def test_old_sets_are_proven_and_old_models_refused(tmp_path: Path) -> None:
     assert "model on chain" in checks
     for _ in range(HISTORY):
         chain.add(sealers=KEYS[:4])
-    with pytest.raises(
-        CertificateError,
-        match=rf"keeps the last {HISTORY} states, and block {mined} is older; "
-        r"ask an archive node \(--gcmode archive\), or leave the model out \(--no-model\)",
-    ):
-        build_certificate(chain.store, chain.spec, call.hash)
-    document = build_certificate(chain.store, chain.spec, call.hash, include_model=False)
-    checks = [check.name for check in check_certificate(document, chain.spec, SMALL)]
-    assert "validator set" in checks
-    assert checks[-1] == "execution"
+    document = build_certificate(chain.store, chain.spec, call.hash)
+    assert document["modelBytes"]["data"] == "0x" + SMALL.hex()
+    assert document["modelBytes"]["accountProofs"] == []
+    later = [check.name for check in check_certificate(document, chain.spec)]
+    assert later == [name for name in checks if name != "model on chain"]
+    assert mined < chain.store.oldest_state()
     chain.close()
