@@ -21,6 +21,13 @@ from tests.chain.evm_message_twin import (
 )
 from tests.chain.evm_programs import RETURNS, REVERTS, STORES, call, code, push, world
 
+
+@pytest.fixture(autouse=True)
+def only_tier_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that run often would be compiled; no block is entered 0 times."""
+    monkeypatch.setattr("chain.evm.interpreter.HOT", 0)
+
+
 codes = st.lists(
     st.one_of(
         st.just(0x5B), st.sampled_from([0x60, 0x61, 0x67, 0x7F, 0x5F, 0]), st.integers(0, 255)

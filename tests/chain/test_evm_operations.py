@@ -150,6 +150,27 @@ def test_osaka_adds_clz() -> None:
     assert result.gas == 1000 - 5 * 3 - 5 - 3
 
 
+AREAS = ((0, 0), (0, 1), (1, 31), (0, 32), (1, 32), (40, 64), (100, 1), (500, 0))
+
+
+@pytest.mark.parametrize("opcode", [0x20, 0x37, 0x39, 0x3C, 0x3E, 0x5E, 0xA1, 0xF3, 0xFD])
+def test_areas_of_memory(opcode: int) -> None:
+    """Each opcode that takes an area, on memory of one word: what it reads, writes and grows."""
+    first = code(push(CEILING - 5), push(0), 0x52, push(5))
+    rest = code(0x59, push(64), 0x52, push(0x300), push(0), 0xF3)
+    for at, size in AREAS:
+        for other, _ in AREAS:
+            operands = {
+                0x20: (size, at), 0x3C: (size, other, at, int.from_bytes(CONTRACT, "big")),
+                0xA1: (7, size, at), 0xF3: (size, at), 0xFD: (size, at),
+            }.get(opcode, (size, other, at))  # fmt: skip
+            pushes = b"".join(push(operand) for operand in operands)
+            program = code(first, pushes, opcode, rest)
+            world = {SENDER: Account(1), CONTRACT: Account(0, 1, program)}
+            ours = run_ours(Fork.PRAGUE, world, bytes(range(50)))
+            assert ours == run_stock(Fork.PRAGUE, world, bytes(range(50))), (at, size, other)
+
+
 def at_the_bounds(fork: Fork) -> list[bytes]:
     """Programs that run one opcode with one word too few, just enough, and a full stack."""
     programs = []
