@@ -23,7 +23,14 @@ from chain.errors import (
 )
 from chain.header import Header
 from chain.receipts import encode_receipt
-from chain.requests import BlockAttributes, BlockVerdict, BuiltBlock, Committed, ExecutedBlock
+from chain.requests import (
+    BlockAttributes,
+    BlockVerdict,
+    BuiltBlock,
+    Committed,
+    ExecutedBlock,
+    InferenceCounts,
+)
 from chain.seals import verify_certificate
 from chain.store import Store
 from chain.transactions import Transaction, decode_transaction
@@ -141,6 +148,12 @@ class Executor:
         """
         self._warm()
 
+    def inferences(self) -> InferenceCounts:
+        """What was inferred in this process since its start."""
+        from precompiles.table import MODEL_STORE
+
+        return InferenceCounts(MODEL_STORE.runs, MODEL_STORE.cached, MODEL_STORE.run_nanoseconds)
+
     def methods(self) -> dict[str, Callable[..., object]]:
         """What the node may ask."""
         return {
@@ -148,6 +161,7 @@ class Executor:
             "execute": self.execute,
             "finalize": self.finalize,
             "warm_up": self.warm_up,
+            "inferences": self.inferences,
         }
 
     def _warm(self) -> "StateCache":

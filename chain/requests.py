@@ -88,6 +88,21 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class InferenceCounts:
+    """What the executor's model store did since its start, for operators.
+
+    Attributes:
+        runs: models run; a block that was built and executed here ran its models once.
+        cached: calls answered from the cache of results.
+        nanoseconds: time of ``runs``.
+    """
+
+    runs: int
+    cached: int
+    nanoseconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class StateOverride:
     """Changes of one account for one call; None leaves a part as it is.
 

@@ -28,6 +28,7 @@ from chain.requests import (
     CallRequest,
     CallResult,
     Committed,
+    InferenceCounts,
 )
 
 __all__ = ["CallFailed", "ExecutorClient", "ReaderClient", "WorkerProcess"]
@@ -224,6 +225,10 @@ class ExecutorClient:
         """
         committed = await self._process.request("finalize", block_hash, certificate)
         return _expect(Committed, committed)
+
+    async def inferences(self) -> InferenceCounts:
+        """What was inferred since the start; waits behind the block being executed."""
+        return _expect(InferenceCounts, await self._process.request("inferences"))
 
     async def close(self) -> None:
         """End the process after what it is doing."""

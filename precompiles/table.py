@@ -20,5 +20,8 @@ def native_accounts(store: ModelStore) -> Mapping[bytes, NativeAccount]:
     return MappingProxyType(accounts)
 
 
-NATIVE_ACCOUNTS: Final[Mapping[bytes, NativeAccount]] = native_accounts(ModelStore())
+MODEL_STORE: Final = ModelStore()
+"""The model store of this process."""
+
+NATIVE_ACCOUNTS: Final[Mapping[bytes, NativeAccount]] = native_accounts(MODEL_STORE)
 """The accounts of this process. Their caches are shared by all its threads and change no result."""

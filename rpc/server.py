@@ -15,9 +15,11 @@ from aiohttp import WSCloseCode, web
 
 from rpc.context import NodeContext
 from rpc.errors import INVALID_REQUEST, RpcError
+from rpc.health import unready
 from rpc.hub import Hub
 from rpc.jsonrpc import Methods, answer
 from rpc.methods import method_table
+from rpc.metrics import Metrics
 from rpc.websocket import WebSocketConnection
 
 WS_PING_SECONDS: Final = 20.0
@@ -55,8 +57,10 @@ _HUB: Final = web.AppKey("hub", Hub)
 _SOCKETS: Final[web.AppKey[set[web.WebSocketResponse]]] = web.AppKey("sockets")
 
 
-def create_app(context: NodeContext, limits: Limits | None = None) -> web.Application:
-    """The application: method table, subscription hub, routes.
+def create_app(
+    context: NodeContext, limits: Limits | None = None, metrics: Metrics | None = None
+) -> web.Application:
+    """The application: method table, subscription hub, routes; ``metrics`` counts the requests.
 
     The hub follows the head feed from start-up to clean-up of the application.
     """
@@ -66,7 +70,8 @@ def create_app(context: NodeContext, limits: Limits | None = None) -> web.Applic
     app[_CONTEXT] = context
     app[_LIMITS] = limits
     app[_HUB] = hub
-    app[_METHODS] = method_table(context, hub)
+    methods = method_table(context, hub)
+    app[_METHODS] = methods if metrics is None else metrics.measured(methods)
     app[_SOCKETS] = set()
     app.router.add_get("/liveness", _liveness)
     app.router.add_get("/readiness", _readiness)
@@ -97,7 +102,7 @@ async def start_server(app: web.Application, host: str, port: int) -> web.AppRun
         await runner.cleanup()
         raise
     if not _is_loopback(host):
-        _LOG.warning("JSON-RPC listens on %s:%d, open to other machines", host, port)
+        _LOG.warning("listening on %s:%d for HTTP, open to other machines", host, port)
     return runner
 
 
@@ -148,26 +153,16 @@ async def _liveness(_: web.Request) -> web.Response:
 
 
 async def _readiness(request: web.Request) -> web.Response:
-    """200 while the node follows the network; 503 while it syncs, lacks peers or diverged.
+    """200 while the node follows the network; 503 while it lags, lacks peers or diverged.
 
     Query: ``minPeers`` (default 1; a network of one validator needs none).
     """
-    consensus = request.app[_CONTEXT].consensus
-    if consensus is None:
-        return web.json_response({"status": "UP"})
+    given = request.query.get("minPeers")
     try:
-        wanted = int(request.query.get("minPeers", min(1, len(consensus.validators) - 1)))
+        wanted = None if given is None else int(given)
     except ValueError:
         return web.json_response({"error": "minPeers must be a number"}, status=400)
-    down = [
-        text
-        for failed, text in (
-            (consensus.syncing is not None, "syncing"),
-            (consensus.diverged, "own results differ from the network's"),
-            (len(consensus.peers) < wanted, f"{len(consensus.peers)} peers, want {wanted}"),
-        )
-        if failed
-    ]
+    down = unready(request.app[_CONTEXT], wanted)
     body: dict[str, object] = {"status": "DOWN" if down else "UP", "reasons": down}
     return web.json_response(body, status=503 if down else 200)
 
