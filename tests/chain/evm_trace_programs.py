@@ -3,8 +3,8 @@
 import random
 from collections.abc import Callable
 
-from chain.evm.operations import operations_of
 from genesis.forks import Fork
+from tests.chain.evm_assembler import Assembler
 
 CALLER, CONTRACT, OTHER = (bytes([number]) * 20 for number in (0xAA, 0xCC, 0xDD))
 WORDS = (
@@ -19,23 +19,23 @@ RUNS = ((0x31, 1, 1), (0x3B, 1, 1), (0x3F, 1, 1), (0x40, 1, 1), (0x54, 1, 1), (0
         (0x5C, 1, 1), (0x5D, 2, 0), (0x1E, 1, 1), (0x37, 3, 0), (0x39, 3, 0), 
         (0x5E, 3, 0), (0xA0, 2, 0), (0xA1, 3, 0), (0xA2, 4, 0))  # fmt: skip
 PANIC = "panic"
-OPERATIONS = operations_of(Fork.OSAKA)
 
 
-class Writer:
-    """Writes one program; ``items`` are bytes, or labels to mark ("x:") or to push ("x")."""
+class Writer(Assembler):
+    """Writes one program for one fork."""
 
-    def __init__(self, rnd: random.Random) -> None:
-        self.rnd = rnd
-        self.items: list[bytes | str] = []
+    def __init__(self, rnd: random.Random, fork: Fork) -> None:
+        super().__init__(rnd, fork)
         self.functions: list[str] = []
-        self.labels = 0
-        self.height = 0
-        self.floor = 0
         self.left = rnd.choice((3, 6, 12, 30))
         self.depth = 0
 
     def code(self) -> bytes:
+        if self.rnd.random() < 0.4:  # as solc begins
+            self.push(128)
+            self.mstore(64)
+            self.hidden(self.rnd.choice((128, 128, 96, 96, 160, 70)))
+            self.mstore(64)
         for _ in range(self.rnd.randrange(7)):
             self.word()
         while self.left > 0:
@@ -54,37 +54,9 @@ class Writer:
         self.items += [PANIC + ":"]
         self.mstore(0)
         self.push(self.rnd.choice((0, 36)))
-        self.ops(0x5F, self.rnd.choice((0xFD, 0xFD, 0xF3)))
-        return self.mutated(assemble(self.items))
-
-    def mutated(self, code: bytes) -> bytes:
-        changed = bytearray(code)
-        while changed and self.rnd.random() < 0.05:
-            position = self.rnd.randrange(len(changed))
-            if self.rnd.random() < 0.5:
-                changed[position] = self.rnd.randrange(256)
-            else:
-                del changed[position]
-        return bytes(changed)
-
-    def ops(self, *values: int) -> None:
-        for value in values:
-            operation = OPERATIONS[value]
-            if operation is not None:
-                floor = 0 if 0x80 <= value < 0x90 else self.floor
-                while self.height - floor < operation.pops and self.rnd.random() > 0.002:
-                    self.push(self.rnd.choice((0, 1, 2, 32, 77)))
-                self.height += operation.pushes - operation.pops
-            self.items.append(bytes([value]))
-
-    def push(self, number: int) -> None:
-        size = (number.bit_length() + 7) // 8
-        self.items.append(bytes([0x5F + size]) + number.to_bytes(size, "big"))
-        self.height += 1
-
-    def push_label(self, label: str) -> None:
-        self.items.append(label)
-        self.height += 1
+        self.push(0)
+        self.ops(self.rnd.choice((0xFD, 0xFD, 0xF3)))
+        return self.mutated()
 
     def settle(self, height: int) -> None:
         """Leave as many words as another way to this point does."""
@@ -94,16 +66,13 @@ class Writer:
             else:
                 self.word()
 
-    def label(self) -> str:
-        self.labels += 1
-        return f"l{self.labels}"
-
     def statement(self) -> None:
         self.left -= 1
         choices: tuple[tuple[Callable[[], None], int], ...] = (
             (self.calculation, 8), (self.word, 3), (self.checked, 6), (self.memory, 7),
             (self.branch, 4), (self.loop, 3), (self.call_function, 3), (self.run, 3),
             (self.shuffle, 5), (self.call, 1), (self.bounded, 3),
+            (self.pile, 1), (self.pointer, 3),
         )  # fmt: skip
         actions, weights = zip(*choices, strict=True)
         self.rnd.choices(actions, weights)[0]()
@@ -112,10 +81,8 @@ class Writer:
 
     def word(self) -> None:
         kind = self.rnd.randrange(14)
-        if kind > 11:  # the same, but only known when it runs: or'ed with calldata far outside
-            self.push(self.rnd.choice(WORDS))
-            self.push(1 << 255)
-            self.ops(0x35, 0x17)
+        if kind > 11:
+            self.hidden(self.rnd.choice(WORDS))
         elif kind < 4:
             self.push(self.rnd.choice(WORDS))
         elif kind < 6:
@@ -130,6 +97,12 @@ class Writer:
             self.ops(0x51)
         else:
             self.ops(self.rnd.choice(READS))
+
+    def hidden(self, number: int) -> None:
+        """A constant that is known only when it runs: or'ed with calldata far outside."""
+        self.push(number)
+        self.push(1 << 255)
+        self.ops(0x35, 0x17)
 
     def calculation(self) -> None:
         for _ in range(self.rnd.randrange(1, 4)):
@@ -237,18 +210,53 @@ class Writer:
             self.ops(
                 *self.rnd.choice(((0x51,), (0x80, 0x51, 0x90, 0x51), (0x80, 0x51, 0x81, 0x52)))
             )
-        elif kind == 5:  # the free memory pointer
-            self.push(64)
-            self.ops(0x51, 0x80, 0x5A, 0x90, 0x52)
-            self.push(32)
-            self.ops(0x01)
-            self.mstore(64)
-            self.push(64)
-            self.ops(0x51)
+        elif kind == 5:
+            self.pointer()
         else:
             self.push(self.rnd.choice((0, 1, 31, 32, 33, 64, 136, 200)))
             self.offset()
             self.ops(0x20)
+
+    def pointer(self) -> None:
+        """Loads and stores through the word at 64, and beside it; sometimes it moves."""
+        self.push(64)
+        self.ops(0x51)
+        distance = self.rnd.choice((0, 0, 1, 31, 32, 64))
+        for _ in range(self.rnd.randrange(1, 6)):
+            kind = self.rnd.randrange(4)
+            if kind < 2:  # at the pointer; what is loaded counts
+                self.word()
+                self.ops(0x81)
+                self.push(distance if self.rnd.random() < 0.8 else 32)
+                self.ops(0x01, *((0x52,) if kind else (0x51, 0x18)))
+                if not kind:
+                    self.push(0)
+                    self.ops(0x51, 0x18)
+                    self.mstore(0)
+            elif kind == 2:  # at a constant offset
+                self.word()
+                self.mstore(self.rnd.choice((64, 65, 95, 96, 97, 100, 127, 128, 129, 160)))
+            else:
+                self.push(self.rnd.choice((64, 95, 96, 120, 128, 129)))
+                self.ops(0x51)
+        self.ops(0x90)
+        self.push(self.rnd.choice((0, 31, 32, 64)))
+        self.ops(0x01)
+        if self.rnd.random() < 0.5:
+            self.mstore(64)
+
+    def pile(self) -> None:
+        """A loop that leaves a word each time."""
+        head, count, height = self.label(), self.rnd.randrange(1, 5), self.height
+        self.push(count)
+        self.items.append(head + ":")
+        self.ops(0x80)
+        self.push(1)
+        self.ops(0x90, 0x03, 0x80)
+        self.push_label(head)
+        self.ops(0x57)
+        self.height = height + 1 + count
+        self.ops(*[0x01] * self.rnd.randrange(count + 1))
 
     def run(self) -> None:
         value, pops, _ = self.rnd.choice(RUNS)
@@ -371,28 +379,14 @@ class Writer:
     def end_somehow(self) -> None:
         kind = self.rnd.randrange(6)
         if kind < 3:
-            self.mstore(0)
-            self.mstore(32)
-            self.push(self.rnd.choice((0, 64, 96)))
+            if self.rnd.random() < 0.4:
+                self.mstore(0)
+                self.mstore(32)
+            self.push(self.rnd.choice((0, 64, 96, 350, 350)))
             self.push(self.rnd.choice((0, 0, 5)))
             self.ops(self.rnd.choice((0xF3, 0xF3, 0xFD)))
         elif kind == 3:
-            self.ops(0x5F, 0xFF)
+            self.push(0)
+            self.ops(0xFF)
         elif kind == 4:
             self.ops(0x00)
-
-
-def assemble(items: list[bytes | str]) -> bytes:
-    code, places, pushes = bytearray(), {}, []
-    for item in items:
-        if isinstance(item, bytes):
-            code += item
-        elif item.endswith(":"):
-            places[item[:-1]] = len(code)
-            code.append(0x5B)
-        else:
-            pushes.append((len(code) + 1, item))
-            code += b"\x61\0\0"
-    for position, label in pushes:
-        code[position : position + 2] = places.get(label, 0).to_bytes(2, "big")
-    return bytes(code)

@@ -34,9 +34,9 @@ WORD = (1 << 256) - 1
 
 def check_random_program(seed: int) -> None:
     rnd = random.Random(seed)
-    code = Writer(rnd).code()
-    data = rnd.randbytes(rnd.choice((0, 4, 36, 100)))
     fork, static = rnd.choice(FORKS), rnd.random() < 0.05
+    code = Writer(rnd, fork).code()
+    data = rnd.randbytes(rnd.choice((0, 4, 36, 100)))
     gas = rnd.choice((GAS_LIMIT, GAS_LIMIT, GAS_LIMIT, 30_000, 3_000))
     for attempt in range(3):
         expected = run(one_by_one, code, data, gas, fork, static)
@@ -145,7 +145,7 @@ def test_known_ranges_need_no_reduction() -> None:
 def test_source_uses_names_of_its_scope_only() -> None:
     local = {"data", "end", "frame", "gas", "memory", "stack"}
     for seed in range(60):
-        program = Program(Writer(random.Random(seed)).code(), Fork.OSAKA)
+        program = Program(Writer(random.Random(seed), Fork.OSAKA).code(), Fork.OSAKA)
         code = compile_at(program, 0, whole=True).__code__
         assert {name for name in code.co_varnames if name[0] not in "sv"} <= local
         allowed = {*SCOPE, "is_destination", "append", "pop", "to_bytes", "bit_length"}

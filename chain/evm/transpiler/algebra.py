@@ -85,6 +85,8 @@ def _sub(path: Path, a: Word, b: Word) -> Word:
     (base, distance), (other_base, other_distance) = base_of(a), base_of(b)
     if base is other_base:
         return constant(distance - other_distance & MASK)
+    if a.kind == "add" and b in a.operands:
+        return a.operands[a.operands[0] is b]
     if path.low(a) >= path.high(b):
         high, low = path.high(a) - path.low(b), path.low(a) - path.high(b)
         return _exactly(path, "-", a, b, high, low, "sub")

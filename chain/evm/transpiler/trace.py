@@ -40,7 +40,6 @@ _FRAME_WORDS: Final[dict[int, tuple[str, int]]] = {
     0x32: ("word(frame.evm.transaction.origin)", (1 << 160) - 1),
     0x33: ("word(frame.caller)", (1 << 160) - 1),
     0x34: ("frame.value", (1 << 256) - 1),
-    0x36: ("len(frame.data)", (1 << 63) - 1),
     0x38: ("len(frame.code)", (1 << 63) - 1),
     0x3A: ("frame.evm.transaction.gas_price", (1 << 256) - 1),
     0x41: ("word(frame.evm.block.coinbase)", (1 << 160) - 1),
@@ -116,9 +115,13 @@ class Trace:
 
     # Where ways end
 
+    def closes_loop(self, path: Path, pc: int) -> bool:
+        """Whether ``pc`` is the start again, with as many words on the stack."""
+        return pc == self.root and len(path.stack) == path.pulled
+
     def verdict(self, path: Path, pc: int) -> str:
         """Whether a way goes on at ``pc``: "follow", close the loop ("repeat"), or "leave"."""
-        if pc == self.root and len(path.stack) == path.pulled:
+        if self.closes_loop(path, pc):
             return "repeat"
         if self.budget <= 0 or self.writer.size > MAX_SOURCE or len(path.stack) > MAX_STACK:
             return "leave"
@@ -134,7 +137,7 @@ class Trace:
 
     def end_at(self, path: Path, pc: int) -> None:
         """End a way whose verdict is not "follow"."""
-        if pc == self.root and len(path.stack) == path.pulled:
+        if self.closes_loop(path, pc):
             words = tuple(path.value(word) for word in path.stack)
             path.write(f"gas -= {path.gas}")
             self.writer.repeat(path.indent, words)
@@ -241,6 +244,14 @@ def _calldataload(trace: Trace, path: Path, pc: int, operation: Operation) -> in
     if text not in path.memo:
         path.memo[text] = path.name(text)
     path.push(path.memo[text])
+    return pc + 1
+
+
+def _calldatasize(trace: Trace, path: Path, pc: int, operation: Operation) -> int:
+    trace.reads_data = True
+    if "len(data)" not in path.memo:
+        path.memo["len(data)"] = path.name("len(data)", (1 << 63) - 1)
+    path.push(path.memo["len(data)"])
     return pc + 1
 
 
@@ -372,6 +383,7 @@ _HANDLERS: Final[dict[int, Handler]] = {
     0x0A: _exp,
     0x20: _keccak,
     0x35: _calldataload,
+    0x36: _calldatasize,
     0x3D: _return_data_size,
     0x50: _pop,
     0x51: _mload,
