@@ -114,8 +114,9 @@ class Ends:
 
     def __call__(self, evm: Any, event: Any) -> None:
         if isinstance(event, trace.TransactionEnd):
-            self.output = bytes(event.output)
             self.error = type(event.error).__name__ if event.error else ""
+            # Homestead keeps what a creation returned that cannot pay for its code; nobody sees it
+            self.output = bytes(event.output) if self.error in ("", "Revert") else b""
         elif self.wants_steps and isinstance(event, trace.OpStart):
             stack = [int(word) for word in evm.stack[-8:]]
             depth, gas = int(evm.message.depth), int(evm.gas_left)

@@ -73,7 +73,7 @@ def random_draft(rnd: random.Random, case: Case, sender: int, nonce: int) -> Dra
         nonce=nonce,
         tip=tip,
         max_fee=base_fee + tip + rnd.choice([0, 1, GWEI]),
-        gas=rnd.choice([90_000, 150_000, 250_000]) + 25_000 * 3 * (kind == SET_CODE),
+        gas=rnd.choice([90_000, 150_000, 250_000]) + 75_000 * (kind == SET_CODE) + 80 * len(data),
         to=to,
         value=rnd.choice([0, 0, 1, 1_000]),
         data=data,
