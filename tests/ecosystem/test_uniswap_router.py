@@ -125,6 +125,32 @@ def test_ether(exchange: Exchange) -> None:
     assert receipt.status == 0  # assert(msg.sender == WETH)
 
 
+def test_a_sandwich_in_one_block(exchange: Exchange) -> None:
+    exchange.add_ether(exchange.gold, 1_000 * ETHER, 10 * ETHER)
+    router, gold, weth = exchange.router, exchange.gold, exchange.weth
+    buy, sell = [weth.address, gold.address], [gold.address, weth.address]
+    gold.send("approve", router.address, FOREVER, sender=BOB)
+    first = amount_out(ETHER, 10 * ETHER, 1_000 * ETHER)
+    second = amount_out(ETHER, 11 * ETHER, 1_000 * ETHER - first)
+    name, pay = "swapExactETHForTokens", {"value": ETHER}
+    receipts = exchange.world.mine(
+        router.sign(name, 0, buy, BOB, FOREVER, sender=BOB, **pay),
+        router.sign(name, second + 1, buy, CAROL, FOREVER, sender=CAROL, **pay),
+        router.sign(name, second, buy, CAROL, FOREVER, sender=CAROL, **pay),
+        router.sign("swapExactTokensForETH", first, ETHER, sell, BOB, FOREVER, sender=BOB),
+    )
+    assert [receipt.status for receipt in receipts] == [1, 0, 1, 1]
+    assert gold.read("balanceOf", CAROL) == second
+    pair = exchange.pair(gold, weth)
+    names = ("price0CumulativeLast", "price1CumulativeLast")
+    counted = [pair.read(name) for name in names]
+    assert pair.read("getReserves")[2] == exchange.world.now
+    prices = [ETHER * 10 << 112, ETHER * 1_000 << 112]
+    first_price = prices[0] // (1_000 * ETHER), prices[1] // (10 * ETHER)
+    elapsed = 12 * 2  # since the liquidity came; the first swap alone counts
+    assert sorted(counted) == sorted(price * elapsed for price in first_price)
+
+
 def test_tokens_that_take_a_fee(exchange: Exchange) -> None:
     token = exchange.world.deploy("DeflatingERC20", SUPPLY)
     token.send("approve", exchange.router.address, FOREVER)

@@ -38,6 +38,13 @@ def test_the_transient_guard_stops_reentrancy(world: World) -> None:
     assert world.state.account(bank.address).storage_root != world.state.account(BOB).storage_root
 
 
+def test_transient_values_last_one_transaction(world: World) -> None:
+    visitors = world.deploy("Visitors")
+    receipts = world.mine(visitors.sign("visitTwice"), visitors.sign("visitTwice", sender=BOB))
+    expected = [Event(visitors.address, "Visited", (before,)) for before in (0, 1)]
+    assert [world.events(receipt) for receipt in receipts] == [expected, expected]
+
+
 def test_sets_checkpoints_and_queues(world: World) -> None:
     made = world.deploy("Structures")
     for member in (*ACCOUNTS, ALICE):

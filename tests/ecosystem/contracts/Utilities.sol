@@ -6,6 +6,7 @@ import {BlockHeader} from "@openzeppelin/contracts/utils/BlockHeader.sol";
 import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
 import {Create2} from "@openzeppelin/contracts/utils/Create2.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {TransientSlot} from "@openzeppelin/contracts/utils/TransientSlot.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {P256} from "@openzeppelin/contracts/utils/cryptography/P256.sol";
@@ -62,6 +63,23 @@ contract Thief {
         if (!again) return;
         again = false;
         unguarded ? bank.withdrawUnguarded() : bank.withdraw();
+    }
+}
+
+contract Visitors {
+    using TransientSlot for bytes32;
+    using TransientSlot for TransientSlot.Uint256Slot;
+
+    bytes32 private constant VISITS = keccak256("visits");
+
+    event Visited(uint256 before);
+
+    function visitTwice() external {
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 before = VISITS.asUint256().tload();
+            emit Visited(before);
+            VISITS.asUint256().tstore(before + 1);
+        }
     }
 }
 
