@@ -28,7 +28,7 @@ def _ecrecover(rnd: random.Random) -> bytes:
     digest = rnd.randbytes(32)
     signature = PrivateKey(b"\1" * 32).sign_recoverable(digest, hasher=None)
     v = (27 + signature[64]).to_bytes(32, "big")
-    return digest + v + signature[:64]
+    return bytes(digest + v + signature[:64])
 
 
 def _modexp(rnd: random.Random) -> bytes:
