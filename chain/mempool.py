@@ -22,7 +22,8 @@ from chain.errors import (
     TypeNotSupported,
     UnprotectedTransaction,
 )
-from chain.evm.rules import check_envelope, is_delegation
+from chain.evm.delegation import is_delegation
+from chain.evm.rules import check_envelope
 from chain.fees import (
     floor_gas,
     intrinsic_gas,

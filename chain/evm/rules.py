@@ -24,6 +24,7 @@ from chain.errors import (
     TypeNotSupported,
     WrongChainId,
 )
+from chain.evm.delegation import is_delegation
 from chain.evm.environment import BlockEnvironment
 from chain.fees import MAX_INITCODE_SIZE, floor_gas, intrinsic_gas
 from chain.signatures import HALF_ORDER
@@ -32,9 +33,6 @@ from genesis.forks import Fork
 
 if TYPE_CHECKING:
     from chain.evm.state import WorldState
-
-DELEGATION_PREFIX: Final = b"\xef\x01\x00"
-"""Code of a delegated account is this and a 20-byte address (EIP-7702)."""
 
 MAX_BLOBS_PER_TRANSACTION: Final = 6
 """From Osaka on (EIP-7594)."""
@@ -108,11 +106,6 @@ def check_envelope(
         raise IntrinsicGasTooLow(gas_limit, intrinsic)
     if gas_limit < floor:
         raise FloorGasTooLow(gas_limit, floor)
-
-
-def is_delegation(code: bytes) -> bool:
-    """Whether ``code`` is an EIP-7702 delegation designator."""
-    return len(code) == 23 and code.startswith(DELEGATION_PREFIX)
 
 
 def _check_kind(transaction: Transaction, fork: Fork, chain_id: int) -> None:

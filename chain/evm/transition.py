@@ -6,15 +6,14 @@ from typing import Final
 
 from chain import rlp
 from chain.blobs import GAS_PER_BLOB
+from chain.evm.delegation import DELEGATION_PREFIX, is_delegation
 from chain.evm.environment import BlockEnvironment, TransactionEnvironment
 from chain.evm.errors import AddressCollision, Halt, Revert
 from chain.evm.frame import Evm, Frame, Interpret, Precompile
 from chain.evm.messages import run_creation, run_message
 from chain.evm.rules import (
-    DELEGATION_PREFIX,
     GasAvailable,
     check_transaction,
-    is_delegation,
 )
 from chain.evm.state import WorldState
 from chain.fees import AUTHORIZATION_GAS, floor_gas, intrinsic_gas

@@ -8,6 +8,7 @@ Each builder returns the opcode of one fork. The caller of an opcode has charged
 from collections.abc import Callable
 from typing import Final, cast
 
+from chain.evm.delegation import is_delegation
 from chain.evm.errors import WriteProtection
 from chain.evm.frame import MAX_CALL_DEPTH, Frame, expand
 from chain.evm.messages import run_message
@@ -16,17 +17,10 @@ from chain.evm.operations.gas import CALL_STIPEND, CALL_VALUE, NEW_ACCOUNT, GasS
 from chain.evm.state import WorldState
 from genesis.forks import Fork
 
-DELEGATION_PREFIX: Final = b"\xef\x01\x00"
-_DELEGATION_SIZE: Final = 23
 _MAX_COPIED: Final = 4_096
 
 Run = Callable[[Frame], None]
 _Codes = Callable[[Frame, bytes], tuple[bytes, bytes, bool]]
-
-
-def is_delegation(code: bytes) -> bool:
-    """Whether an account's code is a delegation designator (EIP-7702)."""
-    return len(code) == _DELEGATION_SIZE and code[:3] == DELEGATION_PREFIX
 
 
 def make_call(gas: GasSchedule) -> Run:
@@ -227,7 +221,7 @@ def _make_code_of(gas: GasSchedule) -> _Codes:
         if state.access_address(address):
             frame.charge(cold)
         code = state.get_code(address)
-        if len(code) != _DELEGATION_SIZE or not is_delegation(code):
+        if not is_delegation(code):
             return code, address, False
         delegate = code[3:]
         frame.charge(access + cold if state.access_address(delegate) else access)
