@@ -21,12 +21,14 @@ from chain.executor import Executor
 from chain.frames import Answer, Hello, Request, failure_of, pack, read_frame
 from chain.genesis_block import genesis_block
 from chain.header import Header
+from chain.log_format import FORMAT_VARIABLE, FORMATS, configure_logging
 from chain.requests import AccessListResult, CallRequest, CallResult
 from chain.store import ARCHIVE, Store
 from genesis.spec import GenesisSpec, parse_genesis
 
 EXIT_FAULT: Final = 70
-STOP_SECONDS: Final = 10.0
+STOP_SECONDS: Final = 5.0
+"""To finish a write after the node has closed its end; less than the client's."""
 
 _LOG = logging.getLogger("assay.worker")
 
@@ -121,7 +123,8 @@ def main(arguments: list[str]) -> int:
     options = _parse(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the node decides; it closes our stdin
-    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    form = os.environ.get(FORMAT_VARIABLE)
+    configure_logging(form if form in FORMATS else "text", logging.WARNING)
     channel = _take_stdout()
     try:
         spec = parse_genesis(options.genesis.read_bytes())

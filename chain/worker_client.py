@@ -33,7 +33,8 @@ from chain.requests import (
 
 __all__ = ["CallFailed", "ExecutorClient", "ReaderClient", "WorkerProcess"]
 
-STOP_SECONDS: Final = 15.0
+STOP_SECONDS: Final = 6.0
+"""A stopped node is gone within ten seconds."""
 CALL_TIMEOUT_SECONDS: Final = 30.0
 _LOG = logging.getLogger("assay.worker")
 _Result = TypeVar("_Result")

@@ -6,7 +6,7 @@ read by consensus. Names and meanings: docs/guide/operator.md.
 
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -17,15 +17,18 @@ from prometheus_client import (
     Histogram,
     Info,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from chain.certificate import CommitCertificate
 from chain.header import Header
-from chain.requests import Committed, InferenceCounts
+from chain.requests import BlockAttributes, BlockVerdict, BuiltBlock, Committed, InferenceCounts
 from chain.store import Store
 from consensus.core.types import Height
+from consensus.local_chain import Executor
 from genesis.addresses import INFERENCE
 from precompiles.abi import topic
 from rpc.context import NodeContext
@@ -48,6 +51,7 @@ class Metrics:
     """
 
     def __init__(self, version: str) -> None:
+        disable_created_metrics()  # a second series for every counter, which nobody reads
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -124,21 +128,18 @@ class Metrics:
         return {name: self._timed(name, handler) for name, handler in methods.items()}
 
     def _timed(self, name: str, handler: Handler) -> Handler:
-        latency = self._latency.labels(name)
-        good, bad = (self._requests.labels(name, outcome) for outcome in ("ok", "error"))
-
         async def timed(params: Params) -> object:
             started = time.perf_counter()
-            outcome = bad
+            outcome = "error"
             try:
                 result = handler(params)
                 if inspect.isawaitable(result):
                     result = await cast(Awaitable[object], result)
-                outcome = good
+                outcome = "ok"
                 return result
             finally:
-                outcome.inc()
-                latency.observe(time.perf_counter() - started)
+                self._requests.labels(name, outcome).inc()
+                self._latency.labels(name).observe(time.perf_counter() - started)
 
         return timed
 
@@ -176,6 +177,30 @@ async def count_blocks(
         metrics.on_block(committed, node.store, own)
         if inferences is not None:
             metrics.inferences = await inferences()
+
+
+class MeasuredExecutor:
+    """An executor whose steps are timed; satisfies ``consensus.local_chain.Executor``."""
+
+    def __init__(self, executor: Executor, metrics: Metrics) -> None:
+        self._executor, self._metrics = executor, metrics
+
+    async def build(
+        self, parent_hash: bytes, attributes: BlockAttributes, transactions: Sequence[bytes]
+    ) -> BuiltBlock:
+        """A block on the parent."""
+        with self._metrics.executor_step("build"):
+            return await self._executor.build(parent_hash, attributes, transactions)
+
+    async def execute(self, block_rlp: bytes) -> BlockVerdict:
+        """Whether a block follows every rule."""
+        with self._metrics.executor_step("execute"):
+            return await self._executor.execute(block_rlp)
+
+    async def finalize(self, block_hash: bytes, certificate: CommitCertificate | None) -> Committed:
+        """Write a block that was built or executed."""
+        with self._metrics.executor_step("finalize"):
+            return await self._executor.finalize(block_hash, certificate)
 
 
 class NodeCollector(Collector):

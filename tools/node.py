@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
+import os
 import platform
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version as distribution_version
 from pathlib import Path
+from typing import Any
 
 from chain.errors import ExecutorFault, StoreError
 from chain.genesis_block import genesis_block
 from chain.head_feed import HeadFeed
+from chain.log_format import fields
 from chain.mempool import Mempool
 from chain.store import Store
 from chain.worker_client import ExecutorClient, ReaderClient
@@ -22,8 +25,11 @@ from consensus.network.identity import PeerAddress
 from consensus.service import ConsensusService, ServiceSettings
 from genesis.spec import GenesisSpec, parse_genesis
 from rpc.context import NodeContext
+from rpc.health import Health, create_operations_app
+from rpc.metrics import MeasuredExecutor, Metrics, count_blocks
 from rpc.server import create_app, start_server
 from tools import keys
+from tools.errors import KeyFileError
 from tools.follower import ChainFollower
 
 log = logging.getLogger("assay.node")
@@ -32,6 +38,18 @@ CLIENT_VERSION = (
     f"assay/v{distribution_version('assay-chain')}/{sys.platform}-{platform.machine()}"
     f"/python{sys.version_info.major}.{sys.version_info.minor}"
 )
+
+
+STOP_SECONDS = 9.5
+"""From the signal to the end, whatever hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where a listener binds; port 0 picks a free one."""
+
+    host: str
+    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +66,7 @@ class NodeOptions:
         readers: processes for eth_call and eth_estimateGas.
         max_peers: connections.
         history: states to keep as in ``chain.store.Store``; None as before.
+        metrics: listener of ``rpc.health``; None for none.
     """
 
     genesis: Path
@@ -61,39 +80,56 @@ class NodeOptions:
     readers: int = 1
     max_peers: int = 50
     history: int | None = None
+    metrics: Listen | None = None
 
 
-def own_node_key(datadir: Path) -> bytes:
-    """The key in ``datadir/nodekey``, made at the first start."""
-    path = datadir / "nodekey"
-    if not path.exists():
-        keys.write_private(path, keys.new_key().hex() + "\n")
-    return keys.load_key(path)
+def node_key(datadir: Path, file: Path | None, password: str | None) -> bytes:
+    """The key that this node signs with.
+
+    Args:
+        datadir: its folder.
+        file: key file that the operator named. Without one: ``datadir/nodekey``, else the only
+            file in ``datadir/keystore``, else a new plain ``datadir/nodekey``.
+        password: of an encrypted file.
+
+    Raises:
+        KeyFileError: unreadable, readable by others, wrong password, or several to choose from.
+    """
+    plain = datadir / "nodekey"
+    if file is None and not plain.exists():
+        found = keys.list_keystore(datadir / "keystore")
+        if len(found) > 1:
+            raise KeyFileError(
+                f"{datadir / 'keystore'} holds {len(found)} keys; name one with --nodekey"
+            )
+        if not found:
+            keys.write_private(plain, keys.new_key().hex() + "\n")
+        file = found[0][1] if found else plain
+    return keys.load_key(file or plain, password)
 
 
 async def run_node(options: NodeOptions) -> None:
-    """Run until SIGINT or SIGTERM.
+    """Run until SIGINT or SIGTERM, then stop in order, within ten seconds.
 
     Raises:
         ChainError, GenesisError, ConsensusError, OSError: what prevents the start.
         ExecutorFault: the executor broke; the node has stopped.
     """
-    stop = _stop_event()
-    async with _running(options) as (service, executor):
+    health = Health()
+    await _until_signal(_run(options, health), health)
+
+
+async def _run(options: NodeOptions, health: Health) -> None:
+    async with _running(options, health) as (service, executor):
         consensus = asyncio.create_task(service.run())
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait(
-            (consensus, stopped, executor.failed), return_when=asyncio.FIRST_COMPLETED
-        )
-        stopped.cancel()
-        if executor.failed.done() and not stop.is_set():
+        try:
+            await asyncio.wait((consensus, executor.failed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
             consensus.cancel()
+        if executor.failed.done():
             raise executor.failed.result()
-        if consensus.done():
-            consensus.result()
-            raise ExecutorFault("consensus ended without a fault")
-        consensus.cancel()
-        log.info("stopping")
+        consensus.result()
+        raise ExecutorFault("consensus ended without a fault")
 
 
 async def serve_chain(options: NodeOptions) -> None:
@@ -105,9 +141,14 @@ async def serve_chain(options: NodeOptions) -> None:
     Raises:
         ChainError, GenesisError, OSError: what prevents the start.
     """
-    stop = _stop_event()
+    health = Health()
+    await _until_signal(_serve(options, health), health)
+
+
+async def _serve(options: NodeOptions, health: Health) -> None:
     spec = parse_genesis(options.genesis.read_bytes())
     async with AsyncExitStack() as stack:
+        metrics = await _listen_for_operators(stack, options, health)
         store = stack.enter_context(_open_to_read(spec, options))
         reader = await ReaderClient.start(options.datadir, options.genesis, options.readers)
         stack.push_async_callback(reader.close)
@@ -126,28 +167,79 @@ async def serve_chain(options: NodeOptions) -> None:
             consensus=None,
             version=CLIENT_VERSION,
         )
-        runner = await start_server(create_app(context), options.http_host, options.http_port)
-        stack.push_async_callback(runner.cleanup)
-        log.info("JSON-RPC on http://%s:%d", options.http_host, options.http_port)
+        await _serve_requests(stack, options, context, metrics)
         log.info("chain %d without consensus, block %d", spec.chain_id, head.number)
+        _count(stack, metrics, context, None)
         following = asyncio.create_task(follower.run())
         stack.callback(following.cancel)
-        stopped = asyncio.create_task(stop.wait())
         await reader.warm_up()
-        await asyncio.wait((following, stopped), return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if following.done():
-            following.result()
-        log.info("stopping")
+        health.node, health.started = context, True
+        await following
 
 
-def _stop_event() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set."""
+async def _until_signal(work: Coroutine[Any, Any, None], health: Health) -> None:
+    """Run ``work`` until it ends or a signal comes; then cancel it and wait until it is undone.
+
+    If that takes too long the process ends on the spot: what was promised is on disk already, and
+    workers end with the process.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    return stop
+    task = asyncio.create_task(work)
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not task.done():
+        log.info("stopping")
+        health.stopping = True
+        task.cancel()
+        await asyncio.wait((task,), timeout=STOP_SECONDS)
+        if not task.done():
+            log.error("not stopped within %g s: ending now", STOP_SECONDS)
+            logging.shutdown()
+            os._exit(0)
+    if not task.cancelled():
+        task.result()
+
+
+async def _listen_for_operators(
+    stack: AsyncExitStack, options: NodeOptions, health: Health
+) -> Metrics | None:
+    """Start ``/metrics``, ``/livez`` and ``/readyz`` before anything that may take long."""
+    if options.metrics is None:
+        return None
+    metrics = Metrics(CLIENT_VERSION)
+    app = create_operations_app(health, metrics)
+    runner = await start_server(app, options.metrics.host, options.metrics.port)
+    stack.push_async_callback(runner.cleanup)
+    log.info("metrics on http://%s:%d/metrics", options.metrics.host, runner.addresses[0][1])
+    return metrics
+
+
+async def _serve_requests(
+    stack: AsyncExitStack, options: NodeOptions, context: NodeContext, metrics: Metrics | None
+) -> None:
+    app = create_app(context, metrics=metrics)
+    runner = await start_server(app, options.http_host, options.http_port)
+    stack.push_async_callback(runner.cleanup)
+    log.info("JSON-RPC on http://%s:%d", options.http_host, options.http_port)
+
+
+def _count(
+    stack: AsyncExitStack,
+    metrics: Metrics | None,
+    context: NodeContext,
+    executor: ExecutorClient | None,
+) -> None:
+    """Feed the counters with every block from now on."""
+    if metrics is not None:
+        metrics.watch(context)
+        inferences = None if executor is None else executor.inferences
+        blocks = context.head_feed.follow()
+        counting = asyncio.create_task(count_blocks(metrics, blocks, context, inferences))
+        stack.callback(counting.cancel)
 
 
 def _open_to_read(spec: GenesisSpec, options: NodeOptions) -> Store:
@@ -173,12 +265,13 @@ def _open_to_read(spec: GenesisSpec, options: NodeOptions) -> Store:
 
 @asynccontextmanager
 async def _running(
-    options: NodeOptions,
+    options: NodeOptions, health: Health
 ) -> AsyncIterator[tuple[ConsensusService, ExecutorClient]]:
-    """Everything started in order; left in reverse."""
+    """Everything started in order; left in reverse: requests end first, the executor last."""
     spec = parse_genesis(options.genesis.read_bytes())
     _ = spec.qbft  # GenesisError on a chain with Ethereum's own rules
     async with AsyncExitStack() as stack:
+        metrics = await _listen_for_operators(stack, options, health)
         executor = await ExecutorClient.start(options.datadir, options.genesis, options.history)
         stack.push_async_callback(executor.close)
         reader = await ReaderClient.start(options.datadir, options.genesis, options.readers)
@@ -188,7 +281,8 @@ async def _running(
         stack.callback(feed.close)
         head = store.head()
         mempool = Mempool(spec, head, store.state(head))
-        chain = LocalChain(spec, store, executor, mempool, feed)
+        timed = executor if metrics is None else MeasuredExecutor(executor, metrics)
+        chain = LocalChain(spec, store, timed, mempool, feed)
         service = ConsensusService(_settings(options), chain)
         stack.push_async_callback(service.close)
         context = NodeContext(
@@ -202,10 +296,11 @@ async def _running(
             version=CLIENT_VERSION,
             endpoint=f"{options.p2p_host}:{options.p2p_port}",
         )
-        runner = await start_server(create_app(context), options.http_host, options.http_port)
-        stack.push_async_callback(runner.cleanup)
-        log.info("JSON-RPC on http://%s:%d", options.http_host, options.http_port)
+        await _serve_requests(stack, options, context, metrics)
+        health.node = context
+        health.executor_alive = lambda: not executor.failed.done()
         await executor.ready()
+        _count(stack, metrics, context, executor)
         blocks = asyncio.create_task(_log_blocks(feed))
         stack.callback(blocks.cancel)
         await service.start()
@@ -213,6 +308,7 @@ async def _running(
             "node 0x%s on %s, chain %d, block %d",
             service.address.hex(), context.endpoint, spec.chain_id, store.head().number,
         )  # fmt: skip
+        health.started = True
         await reader.warm_up()
         yield service, executor
 
@@ -222,11 +318,13 @@ async def _log_blocks(feed: HeadFeed) -> None:
     async for committed in feed.follow():
         header = committed.header
         log.info(
-            "Imported block number=%d hash=0x%s txs=%d mgas=%.3f",
-            header.number,
-            header.hash.hex()[:16],
-            len(committed.transactions),
-            header.gas_used / 1e6,
+            "Imported block",
+            extra=fields(
+                number=header.number,
+                hash=f"0x{header.hash.hex()[:16]}",
+                txs=len(committed.transactions),
+                mgas=round(header.gas_used / 1e6, 3),
+            ),
         )
 
 

@@ -1,16 +1,21 @@
 """``assay node``: one validator, or a node that only follows."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from tools.commands.history import history_of, history_options
+from tools.config import configurable
+from tools.failures import explain
 
 EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 PORT = click.IntRange(0, 65535)
 
 
+@configurable
 @click.command()
 @click.option("--genesis", type=EXISTING, required=True, help="Genesis file.")
 @click.option(
@@ -22,7 +27,8 @@ PORT = click.IntRange(0, 65535)
 @click.option(
     "--nodekey",
     type=EXISTING,
-    help="Key file (plain hex or keystore v3); default: DATADIR/nodekey, made when missing.",
+    help="Key file, keystore v3 or plain hex.  [default: DATADIR/nodekey, else the only file in "
+    "DATADIR/keystore, else a new DATADIR/nodekey]",
 )
 @click.option("--password", "password_file", type=EXISTING, help="Password of an encrypted key.")
 @click.option("--http.addr", "http_host", default="127.0.0.1", show_default=True)
@@ -49,6 +55,17 @@ PORT = click.IntRange(0, 65535)
     help="none: serve what was imported; no peers, no blocks.",
 )
 @history_options
+@click.option("--metrics", is_flag=True, help="Serve /metrics, /livez and /readyz.")
+@click.option("--metrics.addr", "metrics_host", default="127.0.0.1", show_default=True)
+@click.option("--metrics.port", "metrics_port", type=PORT, default=6060, show_default=True)
+@click.option(
+    "--log.format",
+    "log_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one object per line.",
+)
 @click.option(
     "--verbosity",
     type=click.IntRange(1, 5),
@@ -71,6 +88,10 @@ def node(
     consensus: str,
     gcmode: str | None,
     history_state: int | None,
+    metrics: bool,
+    metrics_host: str,
+    metrics_port: int,
+    log_format: str,
     verbosity: int,
 ) -> None:
     """Run one node. It validates when the address of its key is in the validator set.
@@ -79,35 +100,48 @@ def node(
     Examples:
       assay node --genesis genesis.json --datadir node0 --bootnodes 10.0.0.2:30303
       assay node --consensus none --genesis genesis.json --datadir D
+      assay node --config /etc/assay/node.toml --metrics
     """  # noqa: D301 - click keeps the lines after a backspace
     import asyncio
 
+    from chain.log_format import configure_logging
     from consensus.network.identity import parse_peer_address
     from tools import keys
-    from tools.node import NodeOptions, own_node_key, run_node, serve_chain
+    from tools.node import Listen, NodeOptions, node_key, run_node, serve_chain
 
     levels = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG, logging.DEBUG)
-    logging.basicConfig(
-        level=levels[verbosity - 1],
-        format="%(asctime)s %(levelname)-8s %(name)s: %(message)s",
-    )
-    if consensus == "none":
-        key = bytes(32)  # nobody to talk to
-    elif nodekey is None:
-        key = own_node_key(datadir)
-    else:
-        key = keys.load_key(nodekey, keys.read_password(password_file))
-    options = NodeOptions(
-        genesis=genesis,
-        datadir=datadir,
-        node_key=key,
-        http_host=http_host,
-        http_port=http_port,
-        p2p_host=p2p_host,
-        p2p_port=p2p_port,
-        peers=tuple(parse_peer_address(text) for text in bootnodes.split(",") if text.strip()),
-        readers=readers,
-        max_peers=max_peers,
-        history=history_of(gcmode, history_state),
-    )
-    asyncio.run(serve_chain(options) if consensus == "none" else run_node(options))
+    configure_logging(log_format, levels[verbosity - 1])
+    with _told_in_the_log(log_format):
+        options = NodeOptions(
+            genesis=genesis,
+            datadir=datadir,
+            node_key=(
+                bytes(32)  # nobody to talk to
+                if consensus == "none"
+                else node_key(datadir, nodekey, keys.read_password(password_file))
+            ),
+            http_host=http_host,
+            http_port=http_port,
+            p2p_host=p2p_host,
+            p2p_port=p2p_port,
+            peers=tuple(parse_peer_address(text) for text in bootnodes.split(",") if text.strip()),
+            readers=readers,
+            max_peers=max_peers,
+            history=history_of(gcmode, history_state),
+            metrics=Listen(metrics_host, metrics_port) if metrics else None,
+        )
+        asyncio.run(serve_chain(options) if consensus == "none" else run_node(options))
+
+
+@contextmanager
+def _told_in_the_log(log_format: str) -> Iterator[None]:
+    """Log why the node ends as JSON too: whoever collects JSON does not read the last line."""
+    try:
+        yield
+    except Exception as error:  # the process entry; the command line tells it once more
+        if log_format == "json":
+            text = explain(error)
+            logging.getLogger("assay.node").critical(
+                "node stops: %s", text or repr(error), exc_info=error if text is None else None
+            )
+        raise
