@@ -8,7 +8,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chain.extra_data import commit_digest
@@ -20,6 +20,7 @@ from consensus.core.types import Config, quorum
 from consensus.engine import Engine
 from consensus.errors import MessageError, UnknownSender
 from consensus.local_chain import LocalChain
+from consensus.network.discovery import DiscoverySettings
 from consensus.network.identity import Network, PeerAddress, create_identity
 from consensus.network.limits import Penalty
 from consensus.network.peer import Peer, Rates
@@ -27,7 +28,13 @@ from consensus.network.pool import Pool, PoolSettings
 from consensus.network.sync import Syncer
 from consensus.network.transactions import TransactionGossip
 from consensus.network.votes import VoteGossip
-from consensus.network.wire import CONSENSUS_CODES, Code, Status, encode_status
+from consensus.network.wire import (
+    CONSENSUS_CODES,
+    TRANSACTION_CODES,
+    Code,
+    Status,
+    encode_status,
+)
 from consensus.signer import Signer
 from consensus.view import PeerView, SyncView
 from consensus.voter import Voter
@@ -35,7 +42,6 @@ from consensus.wal import Journal
 
 log = logging.getLogger(__name__)
 
-TRANSACTION_CODES = frozenset({Code.ANNOUNCE, Code.GET_TRANSACTIONS, Code.TRANSACTIONS})
 DIGESTS_REMEMBERED = 32
 YOUNG_CHAIN = 16
 """Up to this height validators still start for the first time; none of them has to abstain."""
@@ -53,6 +59,7 @@ class ServiceSettings:
         listen_host: address to listen on; None dials only.
         listen_port: 0 picks a free port (``ConsensusService.port``).
         static_peers: dialled for ever; this node's own address may be among them.
+        discovery: bootnodes, advertised addresses, and whether private ones are exchanged.
         client: name and version told to peers.
         max_peers: strangers are refused above it.
         rates: what one peer may send.
@@ -68,6 +75,7 @@ class ServiceSettings:
     max_peers: int = 50
     rates: Rates = field(default_factory=Rates)
     first_contact_seconds: float = 3.0
+    discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
 
 
 class ConsensusService:
@@ -357,6 +365,7 @@ class ConsensusService:
             max_peers=settings.max_peers,
             rates=settings.rates,
             is_validator=self._is_validator,
+            discovery=replace(settings.discovery, file=settings.folder / "peers"),
         )
 
 

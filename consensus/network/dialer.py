@@ -24,6 +24,7 @@ class Dialer:
         address: where, and optionally who.
         connect: dials once, serves the connection and returns the node id when it has ended.
         connected: the current connection to a node id, if any (it may have dialled us).
+        wanted: asked before every dial; False waits.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class Dialer:
         address: PeerAddress,
         connect: Callable[[PeerAddress], Awaitable[bytes]],
         connected: Callable[[bytes], Peer | None],
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._address = address
         self._connect = connect
         self._connected = connected
+        self._wanted = wanted
         self._node_id = address.node_id
         self._pause = FIRST_PAUSE
         self._reported = ""
@@ -46,7 +49,7 @@ class Dialer:
             if peer is not None:
                 await peer.ended.wait()
                 self._pause = FIRST_PAUSE
-            elif await self._dial_once():
+            elif self._wanted() and await self._dial_once():
                 return
             await asyncio.sleep(self._pause * random.uniform(0.7, 1.0))  # noqa: S311 - not a secret
 

@@ -59,10 +59,14 @@ class Score:
 
     def penalize(self, now: float, points: int) -> bool:
         """Subtract points; True when the node has to be banned."""
-        recovered = max(0.0, now - self.updated) * RECOVERY_PER_SECOND
-        self.points = min(0.0, self.points + recovered) - points
+        self.points = self.current(now) - points
         self.updated = now
         return self.points <= BAN_SCORE
+
+    def current(self, now: float) -> float:
+        """Points by now: one comes back each second."""
+        recovered = max(0.0, now - self.updated) * RECOVERY_PER_SECOND
+        return min(0.0, self.points + recovered)
 
 
 class RecentSet:

@@ -16,7 +16,9 @@ from consensus.network.wire import (
     CONSENSUS_CODES,
     HANDSHAKE_CODES,
     MIB,
+    TRANSACTION_CODES,
     URGENT_CODES,
+    VOTE_CODES,
     Code,
     Status,
     encode_frame,
@@ -29,11 +31,20 @@ MAX_QUEUED_FRAMES = 4096
 MAX_QUEUED_BYTES = 32 * MIB
 KNOWN_TRANSACTIONS = 16_384
 CLOSE_SECONDS = 1.0
+VOLUME_PER_SECOND = 32.0 * MIB
+"""Bytes read from a peer; a larger volume waits in the kernel and slows the sender."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Frames that a peer may send per second; bursts are twice that."""
+    """Frames that a peer may send per second; bursts are twice that.
+
+    Attributes:
+        votes: consensus messages.
+        requests: GET_BLOCKS and GET_PEERS.
+        transaction_frames: ANNOUNCE, GET_TRANSACTIONS and TRANSACTIONS.
+        other: the rest, and WebSocket pings and pongs.
+    """
 
     votes: float = 200.0
     requests: float = 10.0
@@ -42,15 +53,30 @@ class Rates:
 
 
 class Peer:
-    """A connected node. ``status`` is its newest STATUS, None before the first."""
+    """A connected node.
+
+    Args:
+        address: host:port dialled, or the host that dialled us.
+        host: IP address of the other end.
+
+    Attributes:
+        status: its newest STATUS, None before the first.
+    """
 
     def __init__(
-        self, socket: Socket, greeting: Greeting, address: str, outbound: bool, rates: Rates
+        self,
+        socket: Socket,
+        greeting: Greeting,
+        address: str,
+        host: str,
+        outbound: bool,
+        rates: Rates,
     ) -> None:
         self.node_id = greeting.node_id
         self.instance = greeting.instance
         self.client = greeting.client
         self.address = address
+        self.host = host
         self.outbound = outbound
         self.connected_at = time.time()
         self.status: Status | None = None
@@ -58,12 +84,12 @@ class Peer:
         self.close_reason = ""
         self.ended = asyncio.Event()
         self._socket = socket
-        self._urgent: deque[bytes] = deque()
-        self._bulk: deque[bytes] = deque()
+        self._queues: tuple[deque[bytes], ...] = (deque(), deque(), deque())
         self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._buckets = _buckets(rates, time.monotonic())
+        self._volume = TokenBucket(VOLUME_PER_SECOND, 2 * VOLUME_PER_SECOND, time.monotonic())
 
     @property
     def name(self) -> str:
@@ -75,16 +101,24 @@ class Peer:
         """True once the connection is being given up."""
         return self._closing.is_set()
 
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait to be written."""
+        return self._queued_bytes
+
     def send(self, code: Code, body: bytes) -> bool:
         """Queue a frame; False when the connection is going. An overfull queue closes it.
 
         Nothing is ever dropped in silence: a peer that does not keep up is disconnected and
         catches up by syncing.
         """
+        return not self.closing and self.send_frame(code, encode_frame(code, body))
+
+    def send_frame(self, code: Code, frame: bytes) -> bool:
+        """As ``send``, of an encoded frame, which several peers may share."""
         if self.closing:
             return False
-        frame = encode_frame(code, body)
-        queue = self._urgent if code in URGENT_CODES else self._bulk
+        queue = self._queues[0 if code in VOTE_CODES else 1 if code in URGENT_CODES else 2]
         if len(queue) >= MAX_QUEUED_FRAMES or self._queued_bytes + len(frame) > MAX_QUEUED_BYTES:
             self.close(f"send queue full ({len(queue)} frames, {self._queued_bytes} bytes)")
             return False
@@ -128,20 +162,31 @@ class Peer:
         handle: Callable[["Peer", Code, bytes], Awaitable[None]],
         penalize: Callable[["Peer", Penalty, str], None],
     ) -> None:
+        def on_control() -> None:
+            if not self._buckets["other"].take(time.monotonic()):
+                penalize(self, Penalty.SPAM, "more pings than allowed per second")
+
         while not self.closing:
-            frame = await receive_frame(self._socket)
+            frame = await receive_frame(self._socket, on_control)
             if frame is None:
                 return
             try:
                 code, body = split_frame(frame)
                 if code in HANDSHAKE_CODES:
                     raise FrameError(f"{code.name} after the handshake")
-                if not self._bucket(code).take(time.monotonic()):
+                if not self._buckets[_bucket(code)].take(time.monotonic()):
                     penalize(self, Penalty.SPAM, f"more {code.name} than allowed per second")
                     continue
                 await handle(self, code, body)
             except FrameError as error:
-                penalize(self, Penalty.SPAM, str(error))
+                penalize(self, error.penalty, str(error))
+            await self._rest(len(frame))
+
+    async def _rest(self, size: int) -> None:
+        """Let others run, and wait when the peer has sent more bytes than it may."""
+        now = time.monotonic()
+        self._volume.spend(now, size)
+        await asyncio.sleep(max(0.0, -self._volume.available(now) / VOLUME_PER_SECOND))
 
     async def _write(self) -> None:
         while True:
@@ -151,21 +196,12 @@ class Peer:
             await self._wake.wait()
 
     def _next_frame(self) -> bytes | None:
-        queue = self._urgent or self._bulk
-        if not queue:
-            return None
-        frame = queue.popleft()
-        self._queued_bytes -= len(frame)
-        return frame
-
-    def _bucket(self, code: Code) -> TokenBucket:
-        if code in CONSENSUS_CODES:
-            return self._buckets["votes"]
-        if code is Code.GET_BLOCKS:
-            return self._buckets["requests"]
-        if code in (Code.ANNOUNCE, Code.GET_TRANSACTIONS, Code.TRANSACTIONS):
-            return self._buckets["transactions"]
-        return self._buckets["other"]
+        for queue in self._queues:
+            if queue:
+                frame = queue.popleft()
+                self._queued_bytes -= len(frame)
+                return frame
+        return None
 
     async def _close_socket(self) -> None:
         with suppress(TimeoutError, ConnectionError, RuntimeError):
@@ -174,6 +210,14 @@ class Peer:
 
 
 _EXPECTED = (ConnectionError, FrameError)
+
+
+def _bucket(code: Code) -> str:
+    if code in CONSENSUS_CODES:
+        return "votes"
+    if code in (Code.GET_BLOCKS, Code.GET_PEERS):
+        return "requests"
+    return "transactions" if code in TRANSACTION_CODES else "other"
 
 
 def _buckets(rates: Rates, now: float) -> dict[str, TokenBucket]:

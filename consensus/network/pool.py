@@ -4,20 +4,22 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import aiohttp
 from aiohttp import web
 
-from consensus.network.admission import Candidate, refusal, survives
+from consensus.network.admission import Candidate, refusal, subnet, survives
 from consensus.network.dialer import Dialer
+from consensus.network.discovery import TARGET_PEERS, Discovery, DiscoverySettings
 from consensus.network.errors import HandshakeError
 from consensus.network.identity import Identity, Network, PeerAddress, client_context
-from consensus.network.limits import BAN_SECONDS, Penalty, Score
-from consensus.network.listener import bind, host_of
+from consensus.network.limits import BAN_SECONDS, Penalty
+from consensus.network.listener import Listener, advertised, bind
 from consensus.network.peer import Peer, Rates
+from consensus.network.records import plain_ip
 from consensus.network.session import (
     HEARTBEAT_SECONDS,
     Socket,
@@ -26,15 +28,14 @@ from consensus.network.session import (
     greet_server,
     refuse,
 )
-from consensus.network.wire import MAX_FRAME, Code
+from consensus.network.standing import Standing
+from consensus.network.wire import MAX_FRAME, PEER_CODES, Code, encode_frame
 
 log = logging.getLogger(__name__)
 
 MAX_PENDING = 16
 """Handshakes at once; a stranger can make us hold one message of MAX_FRAME bytes in each."""
 CONNECT_SECONDS = 5.0
-MAX_REMEMBERED = 4096
-"""Scores and bans kept; a stranger can come with any number of node ids."""
 
 
 class PeerHandler(Protocol):
@@ -55,10 +56,11 @@ class PoolSettings:
     """How a node takes part in the network.
 
     Attributes:
-        listen_host: address to listen on, None: dial only.
+        listen_host: address to listen on, ``::`` for IPv6 and IPv4; None: dial only.
         listen_port: 0 picks a free port; see Pool.port.
         static_peers: dialled for ever, never refused for lack of room.
         is_validator: node ids that always find room and are never banned for slowness.
+        discovery: how to find others and be found.
     """
 
     identity: Identity
@@ -70,6 +72,7 @@ class PoolSettings:
     max_peers: int = 50
     rates: Rates = field(default_factory=Rates)
     is_validator: Callable[[bytes], bool] = lambda _: False
+    discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
 
 
 class Pool:
@@ -81,57 +84,70 @@ class Pool:
         self.peers: dict[bytes, Peer] = {}
         self.started_instance = os.urandom(8)
         self._handler = handler
-        self._scores: dict[bytes, Score] = {}
-        self._banned: dict[bytes, float] = {}
+        self._standing = Standing()
         self._pending = 0
-        self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._dialers: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
+        self.discovery = Discovery(
+            settings.discovery,
+            settings.identity,
+            settings.network,
+            self.peers,
+            self._connect,
+            is_welcome=lambda node_id: not self._standing.banned_for(node_id, time.monotonic()),
+            is_validator=settings.is_validator,
+            target=min(TARGET_PEERS, max(1, settings.max_peers // 2)),
+        )
 
     async def start(self) -> None:
         """Listen and begin to dial; OSError when the port is taken."""
-        if self.settings.listen_host is not None:
-            listener = bind(self.settings.listen_host, self.settings.listen_port)
-            application = web.Application()
-            application.router.add_get("/", self._serve)
-            self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-            await self._runner.setup()
-            self.port = listener.getsockname()[1]
-            context = self.settings.identity.server_context
-            await web.SockSite(self._runner, listener, ssl_context=context).start()
+        settings = self.settings
         connector = aiohttp.TCPConnector(ssl=client_context(), limit=0)
+        if settings.listen_host is not None:
+            sockets = bind(settings.listen_host, settings.listen_port)
+            self.port = sockets[0].getsockname()[1]
+            self._listener = Listener(self._serve)
+            await self._listener.start(sockets, settings.identity.server_context)
         self._session = aiohttp.ClientSession(connector=connector)
-        for address in self.settings.static_peers:
+        for address in settings.static_peers:
             self.dial(address)
+        if settings.discovery.enabled:
+            host, external = settings.listen_host or "", settings.discovery.external
+            private = settings.discovery.private
+            self.discovery.start(advertised(host, self.port, external, private=private))
+            for address in settings.discovery.bootnodes:
+                self.dial(address, self.discovery.wants_peers)
+            self._spawn(self.discovery.run())
 
     async def close(self) -> None:
         """Say goodbye to every peer and stop listening."""
         self._closing = True
-        for task in self._dialers:
+        for task in self._tasks:
             task.cancel()
         for peer in list(self.peers.values()):
             peer.close("this node is shutting down")
-        await asyncio.gather(*self._dialers, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.discovery.close()
         ended = [peer.ended.wait() for peer in list(self.peers.values())]
         await asyncio.gather(*ended)
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listener is not None:
+            await self._listener.close()
         if self._session is not None:
             await self._session.close()
 
-    def dial(self, address: PeerAddress) -> None:
-        """Keep a connection to an address for as long as the pool lives."""
-        dialer = Dialer(address, self._connect, lambda node_id: self.peers.get(node_id))
-        task = asyncio.create_task(dialer.run())
-        task.add_done_callback(_report)
-        self._dialers.append(task)
+    def dial(self, address: PeerAddress, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Keep a connection to an address for as long as the pool lives, while it is wanted."""
+        dialer = Dialer(address, self._connect, lambda node_id: self.peers.get(node_id), wanted)
+        self._spawn(dialer.run())
 
     def broadcast(self, code: Code, body: bytes, exclude: Iterable[bytes] = ()) -> int:
         """Queue a frame for every peer but the excluded; returns how many."""
         left_out = set(exclude)
         targets = [peer for peer in self.peers.values() if peer.node_id not in left_out]
-        return sum(peer.send(code, body) for peer in targets)
+        frame = encode_frame(code, body)  # one copy, shared by all queues
+        return sum([peer.send_frame(code, frame) for peer in targets])
 
     def send(self, node_id: bytes, code: Code, body: bytes) -> bool:
         """Queue a frame for one peer; False when it is not connected."""
@@ -145,25 +161,33 @@ class Pool:
         if penalty is Penalty.TIMEOUT and self._configured(peer.node_id):
             log.info("peer %s is slow: %s", peer.name, reason)
             return
-        score = self._scores.setdefault(peer.node_id, Score())
-        _bound(self._scores)
-        banned = score.penalize(time.monotonic(), penalty)
-        log.warning("peer %s loses %d points: %s", peer.name, penalty, reason)
+        now = time.monotonic()
+        banned = self._standing.penalize(peer.node_id, penalty, now)
+        score = self._standing.score(peer.node_id, now)
+        log.warning(
+            "peer %s loses %d points: %s; score %.0f", peer.name, penalty, reason, score
+        )  # fmt: skip
         if banned:
-            self._banned[peer.node_id] = time.monotonic() + BAN_SECONDS
-            _bound(self._banned)
-            self._scores.pop(peer.node_id, None)
+            shared = subnet(peer.host) is None  # a private address may be everybody's
+            self._standing.ban(peer.node_id, None if shared else peer.host, now)
             log.warning("peer %s is banned for %g s", peer.name, BAN_SECONDS)
-            peer.close(f"banned for {BAN_SECONDS:g} s: {reason}")
+            peer.close(f"banned for {BAN_SECONDS:g} s with score {score:.0f}: {reason}")
 
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
+        host = str(plain_ip(request.remote or "") or request.remote)
+        if not self._standing.may_connect(host, time.monotonic()):
+            log.debug("refused %s: too many connections per second", host)
+            raise web.HTTPTooManyRequests
         if self._pending >= MAX_PENDING or self._closing:
             raise web.HTTPServiceUnavailable(text="too many handshakes at once")
         socket = web.WebSocketResponse(
-            max_msg_size=MAX_FRAME, heartbeat=HEARTBEAT_SECONDS, compress=False, timeout=1.0
+            max_msg_size=MAX_FRAME,
+            heartbeat=HEARTBEAT_SECONDS,
+            autoping=False,
+            compress=False,
+            timeout=1.0,
         )
         await socket.prepare(request)
-        host = request.remote or ""
         settings = self.settings
         self._pending += 1
         try:
@@ -176,7 +200,7 @@ class Pool:
             return socket
         finally:
             self._pending -= 1
-        peer = Peer(socket, greeting, host, False, settings.rates)
+        peer = Peer(socket, greeting, host, host, False, settings.rates)
         await self._admit(peer, socket)
         return socket
 
@@ -190,6 +214,7 @@ class Pool:
                 f"wss://{host}:{address.port}/",
                 max_msg_size=MAX_FRAME,
                 heartbeat=HEARTBEAT_SECONDS,
+                autoping=False,
                 compress=0,
             )
         try:
@@ -204,7 +229,8 @@ class Pool:
         except HandshakeError:
             await socket.close()
             raise
-        peer = Peer(socket, greeting, f"{host}:{address.port}", True, settings.rates)
+        remote = str(socket.get_extra_info("peername", ("",))[0])
+        peer = Peer(socket, greeting, f"{host}:{address.port}", remote, True, settings.rates)
         await self._admit(peer, socket)
         return greeting.node_id
 
@@ -224,49 +250,68 @@ class Pool:
         self.peers[peer.node_id] = peer
         if old is not None:
             old.close("replaced by a newer connection")
-            self._handler.on_disconnect(old)
+            self._on_disconnect(old)
         side = "dialled" if peer.outbound else "accepted"
         log.info("%s %s, %s; %d peers", side, peer.name, peer.client, len(self.peers))
         try:
             self._handler.on_connect(peer)
-            await peer.run(self._handler.on_frame, self.penalize)
+            self.discovery.on_connect(peer)
+            await peer.run(self._on_frame, self.penalize)
         finally:
             if self.peers.get(peer.node_id) is peer:
                 del self.peers[peer.node_id]
-                self._handler.on_disconnect(peer)
-            log.info("lost %s: %s; %d peers", peer.name, peer.close_reason, len(self.peers))
+                self._on_disconnect(peer)
+            log.info(
+                "dropped peer 0x%s at %s: %s; score %.0f, %d peers",
+                peer.node_id.hex(),
+                peer.address,
+                peer.close_reason,
+                self._standing.score(peer.node_id, time.monotonic()),
+                len(self.peers),
+            )
+
+    async def _on_frame(self, peer: Peer, code: Code, body: bytes) -> None:
+        if code in PEER_CODES:
+            self.discovery.on_frame(peer, code, body)
+        else:
+            await self._handler.on_frame(peer, code, body)
+
+    def _on_disconnect(self, peer: Peer) -> None:
+        self.discovery.on_disconnect(peer)
+        self._handler.on_disconnect(peer)
 
     def _refusal(self, peer: Peer) -> str:
         if self._closing:
             return "this node is shutting down"
-        left = self._banned.get(peer.node_id, 0.0) - time.monotonic()
+        now = time.monotonic()
+        left = self._standing.banned_for(peer.node_id, now)
         if left > 0:
             return f"banned for another {left:.0f} s"
-        self._banned.pop(peer.node_id, None)
-        new = _candidate(peer)
+        new = self._candidate(peer)
+        left = 0.0 if new.configured else self._standing.banned_for(peer.host, now)
+        if left > 0:
+            return f"address banned for another {left:.0f} s"
         old = self.peers.get(peer.node_id)
         own_id = self.settings.identity.node_id
-        if old is not None and not survives(new, _candidate(old), own_id):
+        if old is not None and not survives(new, self._candidate(old), own_id):
             return "already connected"
-        if self._configured(peer.node_id):
-            return ""
-        return refusal(new, map(_candidate, self.peers.values()), self.settings.max_peers)
+        connected = map(self._candidate, self.peers.values())
+        return refusal(new, connected, self.settings.max_peers)
 
     def _configured(self, node_id: bytes) -> bool:
         static = any(address.node_id == node_id for address in self.settings.static_peers)
         return static or self.settings.is_validator(node_id)
 
+    def _candidate(self, peer: Peer) -> Candidate:
+        configured = self._configured(peer.node_id)
+        return Candidate(peer.node_id, peer.instance, peer.host, peer.outbound, configured)
 
-def _candidate(peer: Peer) -> Candidate:
-    return Candidate(peer.node_id, peer.instance, host_of(peer.address), peer.outbound)
-
-
-def _bound(table: dict[bytes, Any]) -> None:
-    """Forget the oldest entry of a table that strangers could fill."""
-    if len(table) > MAX_REMEMBERED:
-        del table[next(iter(table))]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(_report)
+        self._tasks.append(task)
 
 
 def _report(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a dialler failed", exc_info=error)
+        log.error("dialling or discovery failed", exc_info=error)

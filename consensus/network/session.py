@@ -2,13 +2,13 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.web import WebSocketResponse
 
-from consensus.network.errors import FrameError, HandshakeError
+from consensus.network.errors import FrameError, HandshakeError, Refused
 from consensus.network.handshake import (
     CLIENT,
     SERVER,
@@ -32,13 +32,24 @@ HEARTBEAT_SECONDS = 10.0
 Socket = ClientWebSocketResponse | WebSocketResponse
 
 
-async def receive_frame(socket: Socket) -> bytes | None:
+async def receive_frame(
+    socket: Socket, on_control: Callable[[], None] = lambda: None
+) -> bytes | None:
     """The next binary message, or None when the connection has ended.
+
+    Pings are answered here; ``on_control`` is told about each ping and pong, so that a flood of
+    them is noticed. The socket must have been opened without aiohttp's ``autoping``.
 
     Raises:
         FrameError: text, or a message above the WebSocket's size limit.
     """
     message = await socket.receive()
+    while message.type in (WSMsgType.PING, WSMsgType.PONG):
+        on_control()
+        if message.type is WSMsgType.PING:
+            await socket.pong(message.data)
+        await asyncio.sleep(0)  # let others run: what is buffered is read without waiting
+        message = await socket.receive()
     if message.type is WSMsgType.BINARY:
         frame: bytes = message.data
         return frame
@@ -145,7 +156,7 @@ async def _expect(socket: Socket, expected: Code) -> bytes:
     except FrameError as error:
         raise HandshakeError(str(error)) from None
     if code is Code.REFUSE:
-        raise HandshakeError(f"refused by the other side: {_printable(body)}")
+        raise Refused(f"refused by the other side: {_printable(body)}")
     if code is not expected:
         raise HandshakeError(f"{code.name} where {expected.name} belongs")
     return body

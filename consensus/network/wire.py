@@ -21,6 +21,7 @@ BLOCKS_TARGET = 8 * MIB
 TRANSACTIONS_TARGET = 256 * KIB
 MAX_TRANSACTION = 128 * KIB
 MAX_FRAME = 9 * MIB + 64 * KIB
+MAX_PEER_RECORDS = 32
 
 
 class Code(IntEnum):
@@ -42,12 +43,19 @@ class Code(IntEnum):
     ANNOUNCE = 0x30
     GET_TRANSACTIONS = 0x31
     TRANSACTIONS = 0x32
+    GET_PEERS = 0x40
+    PEERS = 0x41
+    RECORD = 0x42
 
 
 HANDSHAKE_CODES = frozenset({Code.HELLO, Code.WELCOME, Code.AUTH, Code.READY, Code.REFUSE})
 CONSENSUS_CODES = frozenset({Code.PROPOSAL, Code.PREPARE, Code.COMMIT, Code.ROUND_CHANGE})
-URGENT_CODES = CONSENSUS_CODES | {Code.STATUS, Code.NEW_BLOCK, Code.GET_BLOCKS}
-"""Sent before transactions and ranges of blocks."""
+TRANSACTION_CODES = frozenset({Code.ANNOUNCE, Code.GET_TRANSACTIONS, Code.TRANSACTIONS})
+PEER_CODES = frozenset({Code.GET_PEERS, Code.PEERS, Code.RECORD})
+VOTE_CODES = frozenset({Code.PREPARE, Code.COMMIT, Code.ROUND_CHANGE})
+"""Sent before everything else."""
+URGENT_CODES = frozenset({Code.PROPOSAL, Code.STATUS, Code.NEW_BLOCK, Code.GET_BLOCKS})
+"""Sent before transactions, ranges of blocks and peer records."""
 
 LIMITS = {
     Code.HELLO: 1 * KIB,
@@ -66,6 +74,9 @@ LIMITS = {
     Code.ANNOUNCE: 32 * MAX_ANNOUNCED,
     Code.GET_TRANSACTIONS: 32 * MAX_REQUESTED,
     Code.TRANSACTIONS: TRANSACTIONS_TARGET + MAX_TRANSACTION + KIB,
+    Code.GET_PEERS: 16,
+    Code.PEERS: 9 * KIB,
+    Code.RECORD: 1 * KIB,
 }
 """Largest body per code, in bytes."""
 

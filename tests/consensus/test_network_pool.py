@@ -78,10 +78,12 @@ def test_two_nodes_connect_and_exchange_frames() -> None:
         assert list(server.peers) == [IDENTITIES[1].node_id]
         assert list(client.peers) == [IDENTITIES[0].node_id]
         big = bytes(LIMITS[Code.PROPOSAL])
-        assert client.broadcast(Code.PROPOSAL, big) == 1
-        assert client.send(IDENTITIES[0].node_id, Code.PREPARE, b"vote")
-        assert await heard.frames.get() == (IDENTITIES[1].node_id, Code.PROPOSAL, big)
-        assert await heard.frames.get() == (IDENTITIES[1].node_id, Code.PREPARE, b"vote")
+        bodies = ((Code.BLOCKS, b"range"), (Code.PROPOSAL, big), (Code.PREPARE, b"vote"))
+        assert client.broadcast(*bodies[0]) == 1
+        for code, body in bodies[1:]:
+            assert client.send(IDENTITIES[0].node_id, code, body)
+        for code, body in reversed(bodies):  # votes first, then what is urgent
+            assert await heard.frames.get() == (IDENTITIES[1].node_id, code, body)
         assert not client.send(b"\0" * 20, Code.PREPARE, b"nobody")
         await client.close()
         await until(lambda: heard.disconnects)

@@ -1,5 +1,7 @@
 """Frames: limits before decoding, canonical bodies, plain limits."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,12 +133,30 @@ def test_a_restarted_peer_replaces_its_old_connection() -> None:
     assert survives(candidate(2, outbound=True), old, b"\x03" * 20)
 
 
-def test_room_is_limited_in_all_and_per_subnet() -> None:
-    public = [candidate(n, outbound=False, host=f"8.8.8.{n}") for n in range(1, 4)]
-    assert "8.8.8.0/24" in refusal(candidate(9, outbound=False, host="8.8.8.9"), public, 50)
-    assert refusal(candidate(9, outbound=True, host="8.8.8.9"), public, 50) == ""
-    assert refusal(candidate(9, outbound=False, host="8.8.9.9"), public, 50) == ""
-    assert "too many peers (3 of 3)" in refusal(candidate(9, outbound=True), public, 3)
-    assert refusal(candidate(1, outbound=False, host="8.8.8.1"), public, 3) == ""
+def test_room_is_limited_per_subnet() -> None:
+    public = [candidate(n, outbound=n == 1, host=f"8.8.8.{n}") for n in range(1, 4)]
+    for outbound in (True, False):
+        ninth = candidate(9, outbound=outbound, host="8.8.8.9")
+        assert refusal(ninth, public, 50) == "too many peers from 8.8.8.0/24 (3 of 3)"
+        assert refusal(replace(ninth, configured=True), public, 50) == ""
+        assert refusal(replace(ninth, host="::ffff:8.8.8.9"), public, 50)
+        assert refusal(replace(ninth, host="8.8.9.9"), public, 50) == ""
+        assert refusal(ninth, public[1:], 50) == ""
+    validators = [replace(peer, configured=True) for peer in public]
+    assert refusal(candidate(9, outbound=False, host="8.8.8.9"), validators, 50) == ""
+    assert refusal(candidate(1, outbound=False, host="8.8.8.1"), public, 50) == ""
+    six = [candidate(n, outbound=False, host=f"2a00:1:2:4{n}::1") for n in range(1, 4)]
+    assert "2a00:1:2::/56" in refusal(candidate(9, outbound=False, host="2a00:1:2:ff::"), six, 50)
+    assert refusal(candidate(9, outbound=False, host="2a00:1:2:100::"), six, 50) == ""
     local = [candidate(n, outbound=False, host="127.0.0.1") for n in range(1, 9)]
     assert refusal(candidate(9, outbound=False, host="127.0.0.1"), local, 50) == ""
+
+
+def test_room_is_limited_in_all_and_a_third_is_kept_for_those_we_choose() -> None:
+    inbound = [candidate(n, outbound=False) for n in range(1, 5)]
+    assert "dialled us (4 of 4)" in refusal(candidate(9, outbound=False), inbound, 6)
+    assert refusal(candidate(9, outbound=False), inbound, 7) == ""
+    assert refusal(candidate(9, outbound=True), inbound, 6) == ""
+    assert refusal(candidate(1, outbound=False), inbound, 4) == ""
+    dialled = [candidate(n, outbound=True) for n in range(5, 7)]
+    assert "too many peers (6 of 6)" in refusal(candidate(9, outbound=True), inbound + dialled, 6)
