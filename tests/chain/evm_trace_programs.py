@@ -212,10 +212,17 @@ class Writer(Assembler):
             )
         elif kind == 5:
             self.pointer()
-        else:
+        elif kind == 6:
             self.push(self.rnd.choice((0, 1, 31, 32, 33, 64, 136, 200)))
             self.offset()
             self.ops(0x20)
+        else:  # slots of mappings: the same, or of something else
+            for place in (32, 0, 0, 32):
+                self.ops(self.rnd.choice((0x33, 0x34)))
+                self.mstore(place)
+                self.push(64)
+                self.items.append(bytes.fromhex("600020"))
+            self.ops(0x03, 0x18, 0x01)
 
     def pointer(self) -> None:
         """Loads and stores through the word at 64, and beside it; sometimes it moves."""

@@ -51,7 +51,7 @@ def check_random_programs(first: int, count: int) -> None:
 
 
 def test_random_programs_end_alike() -> None:
-    run_deep(check_random_programs, 0, 2_000)
+    run_deep(check_random_programs, 0, 4_000)
 
 
 @pytest.mark.slow

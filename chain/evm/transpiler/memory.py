@@ -42,7 +42,9 @@ def mstore(path: Path, offset: Word, value: Word) -> None:
     """MSTORE."""
     path.keep(offset, value)
     start = reach(path, offset, 32)
-    path.local(value)
+    text = path.local(value)
+    if start in path.loads and path.exact(path.loads[start][1]) == text:
+        return  # it is there already
     path.write(f"write(memory, {start}, {_bytes(path, value)})")
     _forget(path, offset, 32)
     path.loads[start] = offset, value
@@ -99,7 +101,24 @@ def keccak(path: Path, offset: Word, size: Word) -> Word:
         path.write("end = len(memory) - 32")
         path.bound(size, 0, MEMORY_BOUND)
         stop = f"{start} + {count}"
-    return path.name(f"word(keccak256(memory[{start}:{stop}]))")
+    text = f"word(keccak256(memory[{start}:{stop}]))"
+    preimage = _preimage(path, start, stop)
+    if preimage is None:
+        return path.name(text)
+    if preimage not in path.memo:
+        path.memo[preimage] = path.name(text)
+    return path.memo[preimage]
+
+
+def _preimage(path: Path, start: str, stop: str) -> str | None:
+    """The words between two constant offsets, if all are known."""
+    if not start.isdecimal() or not stop.isdecimal():
+        return None
+    places = [str(place) for place in range(int(start), int(stop), 32)]
+    if int(stop) - int(start) != 32 * len(places) or not path.loads.keys() >= set(places):
+        return None
+    words = (path.exact(path.loads[place][1]) for place in places)
+    return f"keccak256({', '.join(words)})"
 
 
 def reach(path: Path, offset: Word, size: int) -> str:
