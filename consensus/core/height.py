@@ -46,6 +46,7 @@ from consensus.core.round import (
     start_timer,
 )
 from consensus.core.round_change import (
+    leave_rejected,
     on_resend_timer,
     on_round_change,
     on_round_timer,
@@ -84,7 +85,7 @@ def transition(state: State, event: Event) -> Step:
                 return state, ()
             return on_built(state, round_number, block)
         case BlockValidated(block, valid):
-            return on_validated(state, block, valid)
+            return _then_leave(on_validated(state, block, valid))
         case TimerFired():
             return _on_timer(state, event)
 
@@ -160,13 +161,19 @@ def _on_message(state: State, message: Message) -> Step:
         return state, ()
     match message:
         case Proposal():
-            return on_proposal(state, message)
+            return _then_leave(on_proposal(state, message))
         case Prepare():
             return on_prepare(state, message)
         case Commit():
             return on_commit(state, message)
         case RoundChange():
             return on_round_change(state, message)
+
+
+def _then_leave(step: Step) -> Step:
+    state, effects = step
+    state, more = leave_rejected(state)
+    return state, effects + more
 
 
 def _on_future(state: State, message: Message) -> Step:

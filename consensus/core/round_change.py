@@ -58,6 +58,22 @@ def on_round_timer(state: State) -> Step:
     return enter(state, state.round + 1)
 
 
+def leave_rejected(state: State) -> Step:
+    """Leave a round whose proposal is invalid here: this node has no vote left to give in it.
+
+    At most n times in a height. Where whole networks disagree about blocks, rounds would otherwise
+    pass as fast as messages do.
+    """
+    block = state.candidate
+    if block is None or state.done or not state.voting:
+        return state, ()
+    if state.verdicts.get(state.block_key(block), True):
+        return state, ()
+    if state.rejections >= len(state.height.validators):
+        return state, ()
+    return enter(replace(state, rejections=state.rejections + 1), state.round + 1)
+
+
 def on_resend_timer(state: State) -> Step:
     """Send ROUND-CHANGE again until the round has a proposal."""
     if state.candidate is not None or state.round == 0:

@@ -37,6 +37,7 @@ class State:
         lock: highest prepared block.
         blocks: blocks that were handed to validation, by their digest in round 0.
         verdicts: results of validation, by the same key; absent while it runs.
+        rejections: rounds of this height left at once because their proposal was invalid here.
         cast: digests that this node signed, by (round, code), also before a restart.
         done: decided (or diverged); everything but the next height is ignored.
         future: messages for later heights, in order of arrival.
@@ -57,6 +58,7 @@ class State:
     lock: Lock | None = None
     blocks: Mapping[bytes, ProposedBlock] = field(default_factory=dict)
     verdicts: Mapping[bytes, bool] = field(default_factory=dict)
+    rejections: int = 0
     cast: Mapping[tuple[int, Code], bytes] = field(default_factory=dict)
     done: bool = False
     future: tuple[Message, ...] = ()

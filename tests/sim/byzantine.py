@@ -17,7 +17,8 @@ from consensus.core.messages import (
 )
 from consensus.core.types import ProposedBlock
 from consensus.signer import sign_digest
-from tests.sim.world import DOMAIN, Node, digest_of, make_block
+from tests.sim.node import FORGED, Node
+from tests.sim.world import DOMAIN, digest_of, make_block
 
 
 class Liar(Node):
@@ -132,10 +133,30 @@ class Forger(Liar):
     """Proposes blocks that do not execute to what they declare."""
 
     def build(self) -> ProposedBlock:
-        return make_block(self.chain[-1][0], self.address, b"forged", int(self.world.now))
+        return make_block(self.chain[-1][0], self.address, FORGED, int(self.world.now))
 
     def is_valid(self, block: ProposedBlock) -> bool:
         return True
+
+
+class Divider(Liar):
+    """Proposes a sound block to some and a forged one to others, then hurries them apart."""
+
+    def broadcast(self, message: Message) -> None:
+        payload = message.signed.payload
+        if not isinstance(message, Proposal) or not isinstance(payload, ProposalPayload):
+            return super().broadcast(message)
+        forged = replace(payload, block=make_block(self.chain[-1][0], self.address, FORGED))
+        draft = Draft(forged, message.round_changes, message.prepares)
+        other = self.sign_anything(draft)
+        hurry = self.sign_anything(
+            Draft(RoundChangePayload(payload.height, payload.round + 1, None))
+        )
+        for target in range(self.world.count):
+            if target != self.index:
+                self.send(target, message if self.world.rng.random() < 0.5 else other)
+                self.send(target, hurry)
+        return None
 
 
 HABITS: tuple[type[Liar], ...] = (
@@ -146,4 +167,5 @@ HABITS: tuple[type[Liar], ...] = (
     BadJustifier,
     Replayer,
     Forger,
+    Divider,
 )
