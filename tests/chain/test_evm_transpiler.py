@@ -1,6 +1,13 @@
 """Tier 2 against the plainest machine.
 
-Mutants of the transpiler that these programs were seen to catch are named in the commit message.
+Mutants of the transpiler that the random programs were seen to catch, each within 6,000 of them:
+sums never reduced; a difference exact by upper bounds; solc's check of a product inverted, or with
+the zero test of another word, or of a difference with its subtrahend, or any comparison of a sum
+taken for one; a wrapped sum exact on both arms; bounds off by one, swapped or shared between arms;
+a quotient bound by the larger divisor; loads shared between arms, kept over MSTORE8, calls, copies
+or overlapping stores; stores left out; hashes remembered by place; memory taken for larger; offsets
+not reduced; EXP's bytes rounded down; gas not charged before calls or at the turn of a loop, or not
+stored; loop variables not written back; a loop closed at another height; overflow unseen.
 """
 
 import json
@@ -51,7 +58,7 @@ def check_random_programs(first: int, count: int) -> None:
 
 
 def test_random_programs_end_alike() -> None:
-    run_deep(check_random_programs, 0, 4_000)
+    run_deep(check_random_programs, 0, 2_500)
 
 
 @pytest.mark.slow
