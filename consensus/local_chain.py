@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from chain import rlp
 from chain.blocks import decode_block
 from chain.certificate import CommitCertificate, decode_certificate
 from chain.errors import InvalidBlock, UnknownParent
@@ -27,7 +26,7 @@ from chain.store import Store
 from chain.transactions import Transaction
 from chain.validation import next_mix_hash
 from chain.validator_set import read_validators
-from consensus.codec import proposed_block
+from consensus.codec import header_part, proposed_block
 from consensus.core.types import ProposedBlock
 from consensus.network.wire import SealedBlock
 from genesis.spec import GenesisSpec
@@ -202,7 +201,7 @@ class LocalChain:
                 committed = await self._executor.finalize(header.hash, certificate)
                 self._advance(committed, last=last)
                 return
-            check_body(sealed.block)
+            await asyncio.to_thread(check_body, sealed.block)  # hostile ones take seconds
             self._diverge(header, verdict)
 
     def decided_against_us(self, block: ProposedBlock, verdict: BlockVerdict) -> None:
@@ -272,13 +271,7 @@ def check_body(encoded: bytes) -> None:
 
 
 def _header_of(encoded: bytes) -> Header:
-    try:
-        parts = rlp.split_list(encoded)
-    except rlp.RlpError as error:
-        raise InvalidBlock(f"block: {error}") from None
-    if not parts:
-        raise InvalidBlock("block is an empty list")
-    return decode_header(parts[0])
+    return decode_header(header_part(encoded))
 
 
 def _other_parent(header: Header, head: Header) -> str:

@@ -17,6 +17,7 @@ from consensus.network.peer import Peer
 from consensus.network.wire import (
     BLOCKS_TARGET,
     MAX_BLOCKS,
+    MAX_FRAME,
     BlockRange,
     BlockRequest,
     Code,
@@ -39,6 +40,9 @@ GRACE_SECONDS = 0.3
 ANSWER_SECONDS = 10.0
 REPORT_SECONDS = 5.0
 OFFER_SECONDS = 1.0
+SILENCE_SECONDS = 60.0
+"""The claims of who did not answer count for nothing so long, while others are connected."""
+MAX_SILENT = 1024
 MAX_GIFTS = 8
 """Unasked blocks kept until their turn; sync fetches what is dropped."""
 
@@ -100,6 +104,7 @@ class Syncer:
         self._requests = 0
         self._answers: dict[int, tuple[bytes, asyncio.Future[BlockRange]]] = {}
         self._offered: dict[bytes, tuple[int, float]] = {}
+        self._silent: dict[bytes, float] = {}
         self._gifts: deque[tuple[Peer, SealedBlock]] = deque(maxlen=MAX_GIFTS)
         self.progress: SyncView | None = None
 
@@ -109,7 +114,9 @@ class Syncer:
 
     def claimed(self, node_id: bytes, height: int) -> None:
         """A peer showed that it has the block at ``height``; ignored when it is not connected."""
-        if node_id in self._peers and height > self._claims.get(node_id, 0):
+        if node_id not in self._peers or self._is_silent(node_id):
+            return
+        if height > self._claims.get(node_id, 0):
             self._claims[node_id] = height
             self._wake.set()
 
@@ -136,7 +143,7 @@ class Syncer:
         if code is Code.STATUS:
             self._on_status(peer, decode_status(body))
         elif code is Code.GET_BLOCKS:
-            peer.send(Code.BLOCKS, encode_block_range(self._serve(decode_block_request(body))))
+            self._on_request(peer, decode_block_request(body))
         elif code is Code.NEW_BLOCK:
             self._gifts.append((peer, decode_sealed(body)))
             self._wake.set()
@@ -184,6 +191,12 @@ class Syncer:
             return None
         return peer
 
+    def _is_silent(self, node_id: bytes) -> bool:
+        """True for who left a request unanswered lately: it may not keep us waiting again."""
+        now = time.monotonic()
+        others = any(self._silent.get(item, 0.0) <= now for item in self._peers if item != node_id)
+        return others and self._silent.get(node_id, 0.0) > now
+
     async def _fetch(self, peer: Peer) -> bool:
         """One request and its import; a claim that is not made good is dropped."""
         claim = self._claims[peer.node_id]
@@ -199,7 +212,12 @@ class Syncer:
             answer = await self._ask(peer, first, min(MAX_BLOCKS, claim - first + 1))
         except TimeoutError:
             self._penalize(peer, Penalty.TIMEOUT, f"no blocks from {first} on")
+            self._silent.pop(peer.node_id, None)
+            if len(self._silent) >= MAX_SILENT:
+                del self._silent[next(iter(self._silent))]
+            self._silent[peer.node_id] = time.monotonic() + SILENCE_SECONDS
             return False
+        self._silent.pop(peer.node_id, None)
         if not answer.blocks:
             log.debug("peer %s claims block %d and does not serve it", peer.name, first)
             return False
@@ -244,6 +262,12 @@ class Syncer:
             self._penalize(peer, Penalty.SPAM, f"STATUS of another chain: {reason}")
         if status.height > self._chain.height:
             self.claimed(peer.node_id, status.height)
+
+    def _on_request(self, peer: Peer, request: BlockRequest) -> None:
+        if peer.queued_bytes > MAX_FRAME:
+            self._penalize(peer, Penalty.SPAM, "asks for blocks and does not read them")
+        else:
+            peer.send(Code.BLOCKS, encode_block_range(self._serve(request)))
 
     def _on_blocks(self, peer: Peer, answer: BlockRange) -> None:
         expected = self._answers.get(answer.request_id)

@@ -33,6 +33,12 @@ SEEN_TRANSACTIONS = 65_536
 REFUSED_TRANSACTIONS = 8_192
 PULLED_PER_SECOND = 500.0
 PULLED_BYTES_PER_SECOND = 2.0 * MIB
+ANNOUNCED_PER_SECOND = 4096.0
+ANNOUNCED_BURST = 65_536.0
+"""A peer announces its whole mempool, up to half of this, when it connects."""
+SERVED_PER_SECOND = 1000.0
+SERVED_BYTES_PER_SECOND = 4.0 * MIB
+"""Twice what an honest peer asks for."""
 DECODED_AT_ONCE = 16
 """Signatures recovered before other work of the event loop gets its turn, about 2 ms."""
 
@@ -57,6 +63,9 @@ class _Pull:
     peer: Peer
     count: TokenBucket
     volume: TokenBucket
+    announced: TokenBucket
+    served: TokenBucket
+    served_bytes: TokenBucket
     offers: dict[bytes, None] = field(default_factory=dict)
     asked: frozenset[bytes] = frozenset()
     deadline: float = 0.0
@@ -101,6 +110,9 @@ class TransactionGossip:
             peer,
             TokenBucket(PULLED_PER_SECOND, 4 * PULLED_PER_SECOND, now),
             TokenBucket(PULLED_BYTES_PER_SECOND, 4 * PULLED_BYTES_PER_SECOND, now),
+            TokenBucket(ANNOUNCED_PER_SECOND, ANNOUNCED_BURST, now),
+            TokenBucket(SERVED_PER_SECOND, 4 * SERVED_PER_SECOND, now),
+            TokenBucket(SERVED_BYTES_PER_SECOND, 4 * SERVED_BYTES_PER_SECOND, now),
         )
         self._tell(peer, self._mempool.hashes())
 
@@ -153,6 +165,9 @@ class TransactionGossip:
         pull = self._pulls.get(peer.node_id)
         if pull is None or pull.peer is not peer:
             return
+        if not pull.announced.take(time.monotonic(), len(hashes)):
+            self._penalize(peer, Penalty.SPAM, "more transactions announced than allowed")
+            return
         for item in hashes:
             peer.known_transactions.add(item)
             if item not in self._seen and len(pull.offers) < MAX_OFFERS:
@@ -160,6 +175,12 @@ class TransactionGossip:
         self._pump(pull, time.monotonic())
 
     def _on_request(self, peer: Peer, hashes: list[bytes]) -> None:
+        pull, now = self._pulls.get(peer.node_id), time.monotonic()
+        if pull is None or pull.peer is not peer:
+            return
+        if not pull.served.take(now, len(hashes)) or pull.served_bytes.available(now) <= 0:
+            self._penalize(peer, Penalty.SPAM, "more transactions asked for than allowed")
+            return
         found: list[bytes] = []
         size = 0
         for item in hashes:
@@ -168,6 +189,7 @@ class TransactionGossip:
                 found.append(transaction.raw)
                 size += len(transaction.raw)
                 peer.known_transactions.add(item)
+        pull.served_bytes.spend(now, size)
         peer.send(Code.TRANSACTIONS, encode_transactions(found))
 
     async def _on_bodies(self, peer: Peer, bodies: list[bytes]) -> None:

@@ -22,6 +22,8 @@ TRANSACTIONS_TARGET = 256 * KIB
 MAX_TRANSACTION = 128 * KIB
 MAX_FRAME = 9 * MIB + 64 * KIB
 MAX_PEER_RECORDS = 32
+MAX_CERTIFICATE = 16 * KIB
+"""Largest encoded commit certificate; one of 100 seals has 7 KiB."""
 
 
 class Code(IntEnum):
@@ -158,7 +160,7 @@ def encode_sealed(sealed: SealedBlock) -> bytes:
 def decode_sealed(body: bytes) -> SealedBlock:
     """Read a NEW_BLOCK body; FrameError when malformed."""
     with _typed(Code.NEW_BLOCK):
-        return _sealed(rlp.decode(body))
+        return _sealed(body)
 
 
 def encode_block_request(request: BlockRequest) -> bytes:
@@ -184,12 +186,9 @@ def encode_block_range(answer: BlockRange) -> bytes:
 def decode_block_range(body: bytes) -> BlockRange:
     """Read a BLOCKS body; FrameError when malformed or above 64 blocks."""
     with _typed(Code.BLOCKS):
-        request_id, pairs = _items(body, 2)
-        blocks = tuple([_sealed(pair) for pair in rlp.as_list(pairs)])
-        number = rlp.as_uint(request_id, 64)
-    if len(blocks) > MAX_BLOCKS:
-        raise FrameError(f"BLOCKS with {len(blocks)} blocks, the limit is {MAX_BLOCKS}")
-    return BlockRange(number, blocks)
+        request_id, pairs = _split(body, 2)
+        number = rlp.as_uint(rlp.string(request_id), 64)
+        return BlockRange(number, tuple(map(_sealed, rlp.split_up_to(pairs, MAX_BLOCKS))))
 
 
 def encode_hashes(hashes: Sequence[bytes]) -> bytes:
@@ -212,12 +211,10 @@ def encode_transactions(transactions: Sequence[bytes]) -> bytes:
 def decode_transactions(body: bytes) -> list[bytes]:
     """Read a TRANSACTIONS body; FrameError when malformed or one is above 128 KiB."""
     with _typed(Code.TRANSACTIONS):
-        items = rlp.bytes_list(rlp.decode(body))
-    if len(items) > MAX_REQUESTED:
-        raise FrameError(f"{len(items)} TRANSACTIONS, the limit is {MAX_REQUESTED}")
+        items = list(map(rlp.string, rlp.split_up_to(body, MAX_REQUESTED)))
     if not all(0 < len(item) <= MAX_TRANSACTION for item in items):
         raise FrameError(f"TRANSACTIONS: an item is not 1 to {MAX_TRANSACTION} bytes")
-    return list(items)
+    return items
 
 
 @contextmanager
@@ -235,8 +232,15 @@ def _items(body: bytes, length: int) -> list[rlp.Decoded]:
     return items
 
 
-def _sealed(item: rlp.Decoded) -> SealedBlock:
-    pair = rlp.bytes_list(item)
-    if len(pair) != 2:
-        raise rlp.RlpError(f"a sealed block of {len(pair)} items, want 2")
-    return SealedBlock(*pair)
+def _split(encoded: bytes, count: int) -> list[bytes]:
+    items = rlp.split_up_to(encoded, count)
+    if len(items) != count:
+        raise rlp.RlpError(f"{len(items)} items, want {count}")
+    return items
+
+
+def _sealed(encoded: bytes) -> SealedBlock:
+    block, certificate = map(rlp.string, _split(encoded, 2))
+    if len(certificate) > MAX_CERTIFICATE:
+        raise rlp.RlpError(f"certificate of {len(certificate)} bytes, at most {MAX_CERTIFICATE}")
+    return SealedBlock(block, certificate)

@@ -33,6 +33,36 @@ def test_split_gives_the_encodings(items: list[rlp.Item]) -> None:
     assert rlp.join_list(parts) == rlp.encode(items)
 
 
+@given(st.lists(ITEMS, max_size=6), st.integers(0, 7))
+def test_a_bounded_split_agrees_or_is_refused(items: list[rlp.Item], most: int) -> None:
+    encoded = rlp.encode(items)
+    if len(items) <= most:
+        assert rlp.split_up_to(encoded, most) == rlp.split_list(encoded)
+    else:
+        with pytest.raises(rlp.RlpError, match=f"at most {most} items"):
+            rlp.split_up_to(encoded, most)
+
+
+@given(st.binary(max_size=80))
+def test_a_bounded_split_accepts_what_the_split_accepts(data: bytes) -> None:
+    try:
+        parts = rlp.split_list(data)
+    except rlp.RlpError:
+        with pytest.raises(rlp.RlpError):
+            rlp.split_up_to(data, 80)
+    else:
+        assert rlp.split_up_to(data, 80) == parts
+
+
+@given(ITEMS)
+def test_a_string_is_no_list(item: rlp.Item) -> None:
+    if isinstance(item, bytes):
+        assert rlp.string(rlp.encode(item)) == item
+    else:
+        with pytest.raises(rlp.RlpError, match="found a list"):
+            rlp.string(rlp.encode(item))
+
+
 @given(st.integers(0, 2**256 - 1))
 def test_integers(value: int) -> None:
     assert rlp.as_uint(rlp.decode(rlp.encode_uint(value))) == value

@@ -157,6 +157,6 @@ def test_room_is_limited_in_all_and_a_third_is_kept_for_those_we_choose() -> Non
     assert "dialled us (4 of 4)" in refusal(candidate(9, outbound=False), inbound, 6)
     assert refusal(candidate(9, outbound=False), inbound, 7) == ""
     assert refusal(candidate(9, outbound=True), inbound, 6) == ""
-    assert refusal(candidate(1, outbound=False), inbound, 4) == ""
+    assert refusal(candidate(1, outbound=False), inbound, 6) == ""
     dialled = [candidate(n, outbound=True) for n in range(5, 7)]
     assert "too many peers (6 of 6)" in refusal(candidate(9, outbound=True), inbound + dialled, 6)
