@@ -117,6 +117,20 @@ class StoreFile:
         """
         return int(self._environment.reader_check())
 
+    def copy_to(self, descriptor: int) -> None:
+        """Write a compacted copy as of now to an open file, also beside a writer.
+
+        Raises:
+            OSError: the file cannot be written.
+            StoreError: the database cannot be read.
+        """
+        try:
+            self._environment.copyfd(descriptor, compact=True)
+        except lmdb.DiskError as error:
+            raise OSError(str(error)) from None
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path} cannot be copied: {error}") from None
+
     def used_bytes(self) -> int:
         """Bytes of the file up to its last used page; freed pages inside are reused."""
         info = self._environment.info()

@@ -14,7 +14,7 @@ COMMANDS = {
         "Run Ethereum's official blockchain tests.",
     ),
     "certify": ("tools.commands.verification", "certify", "Write the certificate of an inference."),
-    "db": ("tools.commands.db", "db", "Check a database and tell what is in it."),
+    "db": ("tools.commands.db", "db", "Check, describe, back up and restore a database."),
     "devnet": (
         "tools.commands.devnet",
         "devnet",

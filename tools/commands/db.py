@@ -1,6 +1,8 @@
-"""``assay db``: prove a database whole, and tell what is in it."""
+"""``assay db``: prove a database whole, tell what is in it, copy it and bring it back."""
 
 import sys
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ DATADIR = click.option(
 
 @click.group()
 def db() -> None:
-    """Check a database and tell what is in it; both work beside a running node."""
+    """Check, describe, back up and restore a database; a running node does not mind."""
 
 
 @db.command("check")
@@ -100,3 +102,50 @@ def stat(datadir: Path, as_json: bool) -> None:
         click.echo(f"{key}: {value}")
     for name, size in tables.items():
         click.echo(f"{name:<10} {size['entries']:>12,} entries {size['bytes']:>16,} bytes")
+
+
+@db.command("backup")
+@DATADIR
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def backup(datadir: Path, file: Path, as_json: bool) -> None:
+    """Copy the database into FILE (tar), consistent also while the node runs.
+
+    Keys, signer file and journal are not in it.
+
+    Example: assay db backup --datadir D backup.tar
+    """
+    from tools.backup import write_backup
+    from tools.progress import stages
+
+    with stages(hidden=as_json) as report:
+        made = write_backup(datadir, file, partial(report, "checksum"))
+    if as_json:
+        echo_json({"file": str(file), **asdict(made)})
+    else:
+        click.echo(f"Written {file}: block {made.head} or later, {made.bytes:,} bytes")
+
+
+@db.command("restore")
+@click.option(
+    "--datadir",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder of the node, without a database.",
+)
+@click.argument("file", type=EXISTING)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def restore(datadir: Path, file: Path, as_json: bool) -> None:
+    """Unpack the backup FILE into a folder that has no database, signer file or journal.
+
+    Example: assay db restore --datadir D backup.tar
+    """
+    from tools.backup import restore_backup
+    from tools.progress import stages
+
+    with stages(hidden=as_json) as report:
+        found = restore_backup(file, datadir, partial(report, "restore"))
+    if as_json:
+        echo_json({"datadir": str(datadir), **asdict(found)})
+    else:
+        click.echo(f"Restored {datadir}: block {found.head} or later. The node syncs the rest.")
