@@ -168,12 +168,14 @@ class Executor:
         """What blocks leave to later ones; the EVM is loaded and tested when there is one."""
         if self._cache is None:
             import chain.execution  # noqa: F401
+            from chain.evm.destinations import jump_self_test
             from chain.evm.precompiled.selftest import precompiled_self_test
             from chain.evm.state_cache import StateCache
             from precompiles.selftest import self_test
 
             self_test()
             precompiled_self_test()
+            jump_self_test()
             self._cache = StateCache()
             gc.collect()
             gc.freeze()  # what is loaded now lives as long as the process

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from multiprocessing import get_context
 
-from precompiles.kernels import blake2, field  # noqa: F401  kernels that no model needs
+from precompiles.kernels import blake2, field, jumps  # noqa: F401  kernels that no model needs
 from precompiles.kernels.jit import KERNELS, Kernel, load_numba
 from precompiles.kernels.walk import WALK
 from precompiles.runner import plan_model

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, TypeAlias
 
+from chain.evm.destinations import jump_destinations
 from chain.evm.errors import InvalidJump
 from chain.evm.frame import MAX_STACK, Frame
 from chain.evm.operations import Operation, operations_of
@@ -125,19 +126,6 @@ class Program:
             block = self.blocks[pc] = _decode(self._padded, pc, len(self.code), _table(self.fork))
             _CACHE.grow(_PROGRAM_BYTES + _STEP_BYTES * len(block.steps))
         return block
-
-
-def jump_destinations(code: bytes) -> bytearray:
-    """One byte per byte of ``code``: 1 where a JUMP may land, that is JUMPDEST, not push data."""
-    destinations = bytearray(len(code))
-    last = -1  # byte of push data
-    for pc, value in enumerate(code):
-        if pc > last:
-            if value == _JUMPDEST:
-                destinations[pc] = 1
-            elif _PUSH1 <= value <= _PUSH32:
-                last = pc + value - _PUSH0
-    return destinations
 
 
 @cache

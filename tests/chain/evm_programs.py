@@ -29,6 +29,16 @@ def call(opcode: int, gas: int, to: bytes, value: int = 0, size: int = 32, out: 
     return code(push(out), push(64), push(size), push(0), amount, target, push(gas), opcode)
 
 
+def destinations(program: bytes) -> set[int]:
+    """Yellow Paper section 9.4.3, word for word."""
+    found, pc = set(), 0
+    while pc < len(program):
+        if program[pc] == 0x5B:
+            found.add(pc)
+        pc += program[pc] - 0x5F + 1 if 0x60 <= program[pc] <= 0x7F else 1
+    return found
+
+
 def world(program: bytes, fork: Fork) -> dict[bytes, Account]:
     """CONTRACT with the program, and contracts to call."""
     word = push(0)

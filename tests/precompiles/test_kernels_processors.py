@@ -1,4 +1,4 @@
-"""The tests of elementwise, row, move and tree kernels, once more as other machines run them."""
+"""Tests of elementwise, row, move, tree and jump kernels, once more as other machines run them."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent
-FAMILIES = ("elementwise", "rows", "moves", "trees")
+FAMILIES = ("elementwise", "rows", "moves", "trees", "jumps")
 SETTINGS = [
     {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
     {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": ""},
