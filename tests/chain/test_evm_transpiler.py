@@ -10,6 +10,7 @@ not reduced; EXP's bytes rounded down; gas not charged before calls or at the tu
 stored; loop variables not written back; a loop closed at another height; overflow unseen.
 """
 
+import itertools
 import json
 import random
 from pathlib import Path
@@ -59,6 +60,25 @@ def check_random_programs(first: int, count: int) -> None:
 
 def test_random_programs_end_alike() -> None:
     run_deep(check_random_programs, 0, 2_500)
+
+
+def test_stores_beside_the_free_pointer() -> None:
+    """Word at p + distance, stored, maybe overwritten at a constant offset, and loaded again.
+
+    Seen to fail when the pointer was taken for larger than it may be.
+    """
+    zero = "7f80" + 31 * "00" + "35"  # calldata far outside
+    for pointer, distance, place, store in itertools.product(
+        (0, 64, 95, 96, 97, 127, 128, 129, 160), (0, 1, 32), (65, 95, 97, 127, 128, 159), "23"
+    ):
+        set_pointer = f"6080604052 60{pointer:02x} {zero} 17 604052"
+        change = f"604051 600581 60{distance:02x} 01 52 60077f{'ee' * 32}17 60{place:02x} 5{store}"
+        code = bytes.fromhex(f"{set_pointer} {change} 60{distance:02x} 01 51 5f52 6101005ff3")
+        expected = run(one_by_one, code, b"", GAS_LIMIT, Fork.OSAKA)
+        program_of(code, Fork.OSAKA).block(0).compiled = compile_at(
+            program_of(code, Fork.OSAKA), 0, whole=True
+        )
+        assert run(interpret, code, b"", GAS_LIMIT, Fork.OSAKA) == expected, code.hex()
 
 
 @pytest.mark.slow
