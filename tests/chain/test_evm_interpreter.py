@@ -61,7 +61,7 @@ def test_jump_destinations(program: bytes) -> None:
 @example(b"\x5b\x60\x5b")
 @settings(max_examples=40)
 def test_only_jumps_to_jumpdests_succeed(program: bytes) -> None:
-    """Also where a block starts anyway, behind a jump not taken; ``program`` has no jumps itself."""
+    """Also where a block starts anyway, behind a jump not taken; ``program`` itself never jumps."""
     prefix = code(push(0), push(0), 0x57)
     allowed = destinations(bytes(8) + prefix + b"\0" + program)
     for target in range(8 + len(prefix) + 1 + len(program)):
