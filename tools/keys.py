@@ -4,6 +4,7 @@ eth_account takes half a second to import, so only what encrypts or derives impo
 """
 
 import json
+import logging
 import os
 import stat
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from coincurve import PrivateKey
 
 from precompiles.hashing import keccak256
 from tools.errors import KeyFileError
+
+_LOG = logging.getLogger("assay.keys")
 
 DEV_MNEMONIC = "test test test test test test test test test test test junk"
 """The mnemonic of anvil and hardhat: its keys are public, never put value on them."""
@@ -106,6 +109,9 @@ def list_keystore(folder: Path) -> list[tuple[bytes, Path]]:
 def load_key(path: Path, password: str | None = None) -> bytes:
     """Read a private key from a keystore v3 file or a plain hex file.
 
+    A plain key may be readable by its owner alone, as ssh demands it; an encrypted one also by the
+    owner's group (credentials of systemd are).
+
     Raises:
         KeyFileError: missing, readable by others, malformed, or a wrong password.
     """
@@ -114,9 +120,10 @@ def load_key(path: Path, password: str | None = None) -> bytes:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise KeyFileError(f"cannot read key file {path}: {error}") from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+    encrypted = text.lstrip().startswith("{")
+    if mode & (stat.S_IRWXO if encrypted else stat.S_IRWXG | stat.S_IRWXO):
         raise KeyFileError(f"{path} can be read by others; run: chmod 600 {path}")
-    if not text.lstrip().startswith("{"):
+    if not encrypted:
         return parse_key(text)
     from eth_account import Account
 
@@ -129,10 +136,12 @@ def load_key(path: Path, password: str | None = None) -> bytes:
 
 
 def read_password(path: Path | None) -> str | None:
-    """First line of a password file, or None without one."""
+    """First line of a password file, or None without one; warns when others can read it."""
     if path is None:
         return None
     try:
+        if path.stat().st_mode & stat.S_IRWXO:
+            _LOG.warning("%s can be read by others; run: chmod 600 %s", path, path)
         return path.read_text().splitlines()[0]
     except IndexError:
         return ""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from chain.signatures import ORDER
 from tools import keys
 from tools.errors import KeyFileError
+from tools.node import node_key
 
 secrets = st.integers(1, ORDER - 1).map(lambda value: value.to_bytes(32, "big"))
 
@@ -93,6 +94,35 @@ def test_a_key_that_others_can_read(tmp_path: Path) -> None:
     assert keys.load_key(path) == keys.dev_key(0)
 
 
+def test_an_encrypted_key_may_be_its_groups(tmp_path: Path) -> None:
+    path = keys.save_keystore(tmp_path, keys.dev_key(0), "x")
+    path.chmod(0o440)
+    assert keys.load_key(path, "x") == keys.dev_key(0)
+    path.chmod(0o444)
+    with pytest.raises(KeyFileError, match="run: chmod 600"):
+        keys.load_key(path, "x")
+
+
+def test_where_a_node_looks_for_its_key(tmp_path: Path) -> None:
+    folder = tmp_path / "fresh"
+    made = node_key(folder, None, None)
+    assert stat.S_IMODE((folder / "nodekey").stat().st_mode) == 0o600
+    assert node_key(folder, None, None) == made
+
+    folder = tmp_path / "with keystore"
+    path = keys.save_keystore(folder / "keystore", keys.dev_key(1), "x")
+    assert node_key(folder, None, "x") == keys.dev_key(1)
+    assert not (folder / "nodekey").exists()
+    with pytest.raises(KeyFileError, match="give its password with --password"):
+        node_key(folder, None, None)
+    with pytest.raises(KeyFileError, match="cannot decrypt"):
+        node_key(folder, None, "wrong")
+    keys.save_keystore(folder / "keystore", keys.dev_key(2), "x")
+    with pytest.raises(KeyFileError, match="holds 2 keys; name one with --nodekey"):
+        node_key(folder, None, "x")
+    assert node_key(folder, path, "x") == keys.dev_key(1)
+
+
 def test_files_that_are_not_there_or_not_text(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="cannot read key file"):
         keys.load_key(tmp_path / "absent")
@@ -111,3 +141,15 @@ def test_passwords(tmp_path: Path) -> None:
     assert keys.read_password(path) == ""
     path.write_text("first line \nsecond")
     assert keys.read_password(path) == "first line "
+
+
+def test_a_password_that_others_can_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "password"
+    path.write_text("secret")
+    path.chmod(0o600)
+    assert keys.read_password(path) == "secret"
+    assert not caplog.records
+    path.chmod(0o604)
+    assert keys.read_password(path) == "secret"
+    assert "can be read by others" in caplog.text
+    assert "secret" not in caplog.text
