@@ -216,6 +216,7 @@ class Pool:
                 heartbeat=HEARTBEAT_SECONDS,
                 autoping=False,
                 compress=0,
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
             )
         try:
             greeting = await greet_server(
@@ -226,7 +227,7 @@ class Pool:
                 settings.client,
                 address.node_id,
             )
-        except HandshakeError:
+        except BaseException:  # a cancelled dial must not leave a connection behind either
             await socket.close()
             raise
         remote = str(socket.get_extra_info("peername", ("",))[0])

@@ -26,6 +26,7 @@ from chain.seals import verify_certificate
 from chain.store import Store
 from chain.validator_set import read_validators
 from consensus.local_chain import LocalChain
+from consensus.network.discovery import DiscoverySettings
 from consensus.network.identity import PeerAddress, address_of_public_key
 from consensus.service import ConsensusService, ServiceSettings
 from genesis.predeploys import new_genesis
@@ -37,6 +38,7 @@ RICH_KEY = b"\x77" * 32
 RICH = address_of_public_key(PrivateKey(RICH_KEY).public_key)
 SPEEDUP = 10.0
 STARTED = time.time()
+PUBLIC_ONLY = DiscoverySettings()
 
 
 def fast_clock() -> float:
@@ -138,6 +140,7 @@ async def running(
     peers: Sequence[PeerAddress] = (),
     port: int = 0,
     first_contact_seconds: float = 1.0,
+    discovery: DiscoverySettings = PUBLIC_ONLY,
 ) -> AsyncIterator[Node]:
     """A node with validator key ``index`` until the block ends; faults surface at the end."""
     with Store(folder / "chain") as store:
@@ -152,6 +155,7 @@ async def running(
             listen_port=port,
             static_peers=tuple(peers),
             first_contact_seconds=first_contact_seconds,
+            discovery=discovery,
         )
         service = ConsensusService(settings, chain)
         await service.start()
@@ -167,13 +171,17 @@ async def running(
 
 
 async def mesh(
-    stack: AsyncExitStack, spec: GenesisSpec, folder: Path, indices: Sequence[int]
+    stack: AsyncExitStack,
+    spec: GenesisSpec,
+    folder: Path,
+    indices: Sequence[int],
+    discovery: DiscoverySettings = PUBLIC_ONLY,
 ) -> list[Node]:
     """Nodes that dial all earlier ones."""
     nodes: list[Node] = []
     for index in indices:
         peers = [node.address for node in nodes]
-        context = running(spec, index, folder / str(index), peers)
+        context = running(spec, index, folder / str(index), peers, discovery=discovery)
         nodes.append(await stack.enter_async_context(context))
     return nodes
 

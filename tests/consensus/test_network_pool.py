@@ -2,72 +2,26 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
 import aiohttp
 import pytest
 
-from consensus.network.identity import (
-    Identity,
-    Network,
-    PeerAddress,
-    client_context,
-    create_identity,
-)
+from consensus.network.identity import Identity, Network, PeerAddress, client_context
 from consensus.network.limits import Penalty
-from consensus.network.peer import MAX_QUEUED_FRAMES, Peer, Rates
-from consensus.network.pool import Pool, PoolSettings
-from consensus.network.session import greet_server
+from consensus.network.peer import MAX_QUEUED_FRAMES, Rates
 from consensus.network.wire import LIMITS, Code
-
-NETWORK = Network(1, 4242, b"\x11" * 32)
-IDENTITIES = [create_identity(bytes([n]) * 32) for n in range(1, 5)]
-
-
-class Recorder:
-    """Keeps what the pool reports; a handler may be slowed down."""
-
-    def __init__(self) -> None:
-        self.frames: asyncio.Queue[tuple[bytes, Code, bytes]] = asyncio.Queue()
-        self.connects: list[bytes] = []
-        self.disconnects: list[bytes] = []
-
-    def on_connect(self, peer: Peer) -> None:
-        self.connects.append(peer.node_id)
-
-    async def on_frame(self, peer: Peer, code: Code, body: bytes) -> None:
-        self.frames.put_nowait((peer.node_id, code, body))
-
-    def on_disconnect(self, peer: Peer) -> None:
-        self.disconnects.append(peer.node_id)
-
-
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the conditions are not events
-            await asyncio.sleep(0.01)
-
-
-async def open_pool(index: int, **changes: object) -> tuple[Pool, Recorder]:
-    recorder = Recorder()
-    settings = PoolSettings(IDENTITIES[index], NETWORK)
-    pool = Pool(replace(settings, **changes), recorder)  # type: ignore[arg-type]
-    await pool.start()
-    return pool, recorder
-
-
-def at(pool: Pool, *, identified: bool = True, host: str = "127.0.0.1") -> PeerAddress:
-    return PeerAddress(host, pool.port, pool.settings.identity.node_id if identified else None)
-
-
-def run(story: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(30):
-            await story()
-
-    asyncio.run(bounded())
+from tests.consensus.pools import (
+    IDENTITIES,
+    NETWORK,
+    at,
+    greet_and_leave,
+    open_pool,
+    raw_session,
+    run,
+    until,
+)
 
 
 def test_two_nodes_connect_and_exchange_frames() -> None:
@@ -237,16 +191,6 @@ def test_a_restarted_peer_is_found_again() -> None:
     run(story)
 
 
-async def raw_session(
-    server: Pool, index: int
-) -> tuple[aiohttp.ClientSession, aiohttp.ClientWebSocketResponse]:
-    """A client that speaks the handshake and then whatever it likes."""
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_context()))
-    socket = await session.ws_connect(f"wss://127.0.0.1:{server.port}/", max_msg_size=0)
-    await greet_server(socket, IDENTITIES[index], NETWORK, b"raw-test", "raw", None)
-    return session, socket
-
-
 @pytest.mark.parametrize(
     "frame",
     [
@@ -268,20 +212,11 @@ def test_bad_frames_cost_points_until_the_peer_is_banned(
         assert "banned for 600 s" in caplog.text
         await session.close()
         with pytest.raises(Exception, match="banned for another"):
-            await raw_session_closing(server, 1)
+            await greet_and_leave(server, 1)
         assert recorder.frames.empty()
         await server.close()
 
     run(story)
-
-
-async def raw_session_closing(server: Pool, index: int) -> None:
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_context()))
-    try:
-        socket = await session.ws_connect(f"wss://127.0.0.1:{server.port}/")
-        await greet_server(socket, IDENTITIES[index], NETWORK, b"raw-test", "raw", None)
-    finally:
-        await session.close()
 
 
 def test_a_text_or_oversize_message_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
