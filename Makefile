@@ -30,7 +30,7 @@ data: $(VENV)/.data # 100 MB of real models and images for the accuracy tests, w
 
 $(EELS)/.ready: requirements/eels.txt
 	test -x $(EELS)/bin/python || $(PYTHON) -m venv $(EELS)
-	$(EELS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/eels.txt
+	$(EELS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/eels.txt
 	touch $@
 
 eels: # Ethereum's executable specification, in an environment of its own: its pins conflict with ours
@@ -65,6 +65,7 @@ lock: # needs uv: python3 -m pip install uv
 	uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes requirements/data.in \
 	  -o requirements/data.txt --custom-compile-command "make lock"
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements/eels.in \
+	  --override requirements/eels-overrides.in \
 	  -o requirements/eels.txt --custom-compile-command "make lock"
 
 clean:
