@@ -185,16 +185,15 @@ class Engine:
         head = self._chain.head
         recovered = self._voter.recovered
         number = head.number + 1
-        journal_ahead = recovered is not None and recovered.height > number
         height = Height(number, head.hash, head.coinbase, self._chain.validators)
-        may_vote = voting and not journal_ahead and not self._chain.diverged
+        may_vote = voting and self._voter.may_vote(number) and not self._chain.diverged
         return NewHeight(height, may_vote, recovered)
 
     async def _step(self, event: Event) -> None:
         if isinstance(event, NewHeight):
             if self._is_stale(event):
                 return
-            self._enter(event)
+            await self._enter(event)
         if self._state is None:
             if not isinstance(event, NewHeight):
                 return
@@ -216,7 +215,7 @@ class Engine:
             event.height.number == number and (self._state.voting or not event.voting)
         )
 
-    def _enter(self, event: NewHeight) -> None:
+    async def _enter(self, event: NewHeight) -> None:
         """Forget timers, waits and votes of the heights that are in the database."""
         number = event.height.number
         for handle in self._timers.values():
@@ -228,7 +227,13 @@ class Engine:
             self._own.clear()
             self._verdicts.clear()
             self._untimely.clear()
-        self._voter.committed(number - 1)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._disk, self._voter.committed, number - 1)
+        if number == self._voter.lost_lock:
+            log.error(
+                "the journal has lost this key's lock at block %d: no vote before the next block",
+                number,
+            )
 
     async def _perform(self, effect: Effect) -> None:  # noqa: C901 - one arm per effect
         match effect:

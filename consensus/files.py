@@ -1,7 +1,11 @@
-"""Files that must survive a power cut, and the lock that keeps a second process away."""
+"""Files that must survive a power cut, and the locks that keep a second process away."""
 
+import errno
 import fcntl
 import os
+import socket
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,3 +59,26 @@ def lock_file(path: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def lock_machine(name: str) -> int | None:
+    """Take a lock that is one for the whole machine, whatever folders processes use.
+
+    On Linux a socket name of the abstract namespace: of no file system, so private temporary
+    folders do not divide it; network namespaces do. Elsewhere a file in the temporary folder.
+
+    Returns:
+        The descriptor, not inherited by programs that are started; closing it releases the lock.
+        None when another process, or this one, holds it.
+    """
+    if sys.platform != "linux":
+        return lock_file(Path(tempfile.gettempdir()) / f"{name}.lock")
+    holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        holder.bind("\0" + name)
+    except OSError as error:
+        holder.close()
+        if error.errno == errno.EADDRINUSE:
+            return None
+        raise
+    return holder.detach()

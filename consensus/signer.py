@@ -16,7 +16,7 @@ from coincurve import PrivateKey
 from consensus.codec import Domain
 from consensus.core.messages import Code, CommitPayload, Draft, Message, seal_message
 from consensus.errors import SignerError, SigningRefused
-from consensus.files import Sync, lock_file, replace_file
+from consensus.files import Sync, lock_file, lock_machine, replace_file
 from precompiles.hashing import keccak256
 
 ORDER: Final = (Code.ROUND_CHANGE, Code.PROPOSAL, Code.PREPARE, Code.COMMIT)
@@ -25,13 +25,18 @@ ORDER: Final = (Code.ROUND_CHANGE, Code.PROPOSAL, Code.PREPARE, Code.COMMIT)
 
 @dataclass(frozen=True, slots=True)
 class LastSigned:
-    """The newest signature: what was signed, when in the protocol, and the 65 bytes."""
+    """The newest signature: what was signed, when in the protocol, and the 65 bytes.
+
+    ``locked`` is (height, round) of the newest COMMIT, this one included: the journal must hold the
+    lock that it was given for.
+    """
 
     height: int
     round: int
     code: Code
     digest: bytes
     signature: bytes
+    locked: tuple[int, int] | None
 
     @property
     def step(self) -> tuple[int, int, int]:
@@ -40,7 +45,10 @@ class LastSigned:
 
 
 class Signer:
-    """A validator's key, with the memory that keeps it honest. Holds a lock while open.
+    """A validator's key, with the memory that keeps it honest. Holds two locks while open.
+
+    One lock is of the folder; the other of key and chain on this machine, so that a copy of the
+    folder starts no second voter.
 
     Args:
         path: JSON file of the last signature; created at the first one. ``path.lock`` is locked.
@@ -49,21 +57,21 @@ class Signer:
         sync: durability of the file.
 
     Raises:
-        SignerError: another process holds the lock, the file is unreadable or of another key.
+        SignerError: another process holds a lock, the file is unreadable or of another key.
     """
 
     def __init__(self, path: Path, key: bytes, domain: Domain, sync: Sync = os.fsync) -> None:
         self._path, self._key, self._domain, self._sync = path, PrivateKey(key), domain, sync
         self.address = keccak256(self._key.public_key.format(compressed=False)[1:])[12:]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = lock_file(path.with_name(path.name + ".lock"))
-        if self._lock is None:
-            raise SignerError(
-                f"another process votes with this key ({path}): two would sign against each "
-                "other; stop it first"
-            )
+        self._locks: list[int] = []
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock(lock_file(path.with_name(path.name + ".lock")), f"locks {path}")
+            self._lock(lock_machine(self._lock_name()), "votes with this key from another folder")
             self.last = _read(path, self.address)
+        except OSError as error:
+            self.close()
+            raise SignerError(f"cannot lock {path}: {error.strerror}") from error
         except SignerError:
             self.close()
             raise
@@ -79,7 +87,10 @@ class Signer:
         if isinstance(payload, CommitPayload):
             payload = replace(payload, seal=sign_digest(self._key, payload.digest))
         digest = self._domain.digest(payload)
-        request = LastSigned(payload.height, payload.round, draft.code, digest, b"")
+        locked = None if self.last is None else self.last.locked
+        if draft.code is Code.COMMIT:
+            locked = payload.height, payload.round
+        request = LastSigned(payload.height, payload.round, draft.code, digest, b"", locked)
         signature = self._check(request)
         if signature is None:
             signature = sign_digest(self._key, digest)
@@ -87,10 +98,9 @@ class Signer:
         return seal_message(draft, self.address, payload, signature)
 
     def close(self) -> None:
-        """Release the lock."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Release the locks."""
+        while self._locks:
+            os.close(self._locks.pop())
 
     def __enter__(self) -> "Signer":
         return self
@@ -102,6 +112,20 @@ class Signer:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _lock(self, descriptor: int | None, holder: str) -> None:
+        if descriptor is None:
+            raise SignerError(
+                f"another process {holder} (0x{self.address.hex()}): two would sign against each "
+                "other; stop it first"
+            )
+        self._locks.append(descriptor)
+
+    def _lock_name(self) -> str:
+        """The same for every copy of this key on this chain."""
+        domain = self._domain
+        chain = keccak256(domain.chain_id.to_bytes(32, "big") + domain.genesis_hash)
+        return f"assay-signer-{chain[:16].hex()}-{self.address.hex()}"
 
     def _check(self, request: LastSigned) -> bytes | None:
         """The earlier signature when the same is asked again; None when it is new."""
@@ -125,6 +149,7 @@ class Signer:
             "step": last.code.name,
             "digest": "0x" + last.digest.hex(),
             "signature": "0x" + last.signature.hex(),
+            "locked": last.locked,
         }
         try:
             replace_file(self._path, json.dumps(content).encode(), self._sync)
@@ -168,8 +193,18 @@ def _parse(content: dict[str, Any]) -> tuple[bytes, LastSigned]:
         Code[content["step"]],
         _bytes(content["digest"], 32),
         _bytes(content["signature"], 65),
+        _view(content["locked"]),
     )
     return _bytes(content["address"], 20), last
+
+
+def _view(locked: list[Any] | None) -> tuple[int, int] | None:
+    if locked is None:
+        return None
+    height, round_number = locked
+    if type(height) is not int or type(round_number) is not int:
+        raise ValueError("locked: height and round are integers")
+    return height, round_number
 
 
 def _bytes(text: str, size: int) -> bytes:

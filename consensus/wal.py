@@ -17,15 +17,17 @@ from consensus.core.events import Accepted, Entry, Lock, Locked, Recovered, Roun
 from consensus.core.messages import CODES, Code, Message, Prepare, RoundChange, SignedPrepare
 from consensus.core.types import ProposedBlock
 from consensus.errors import JournalError, MessageError
-from consensus.files import Sync, sync_folder, write_all
+from consensus.files import Sync, replace_file, sync_folder, write_all
 
 VERSION: Final = 1
 PREFIX_BYTES: Final = 12
+COMPACT_BYTES: Final = 256 << 10
 _OWNER, _ROUND, _ACCEPTED, _LOCKED, _SENT = range(5)
 
 ADVICE: Final = (
     "The disk or a program changed it. Stop, check the disk, then delete the journal and start: "
-    "the node syncs, and the signer file still keeps it from signing twice."
+    "the node syncs, the signer file keeps it from signing twice, and where the journal held a "
+    "lock the node votes again from the next block on."
 )
 
 
@@ -37,13 +39,16 @@ class Sent:
 
 
 class Journal:
-    """Append-only file of one node; the current height only.
+    """Append-only file of one node: the height under way, after some committed ones.
+
+    It is never cut in place: after a power cut, parts of an old length and of new bytes could meet.
 
     Args:
         path: created when missing.
         domain: chain of the node.
         address: of the node, 20 bytes.
         sync: durability.
+        compact_bytes: a journal of committed heights only begins anew above this size.
 
     Attributes:
         recovered: what the file held when opened; None when nothing was under way.
@@ -52,13 +57,21 @@ class Journal:
         JournalError: damaged before its last record, of another chain or node, or unwritable.
     """
 
-    def __init__(self, path: Path, domain: Domain, address: bytes, sync: Sync = os.fsync) -> None:
+    def __init__(
+        self,
+        path: Path,
+        domain: Domain,
+        address: bytes,
+        sync: Sync = os.fsync,
+        compact_bytes: int = COMPACT_BYTES,
+    ) -> None:
         self._path, self._sync, self._dirty = path, sync, False
+        self._compact_bytes = compact_bytes
         owner = rlp.encode(
             [rlp.uint(_OWNER), rlp.uint(VERSION), rlp.uint(domain.chain_id), domain.genesis_hash,
              rlp.uint(domain.protocol_version), address]
         )  # fmt: skip
-        first = encode_record(owner)
+        self._first = first = encode_record(owner)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -74,7 +87,6 @@ class Journal:
         except JournalError:
             os.close(self._file)
             raise
-        self._start = len(first)
         os.ftruncate(self._file, length)
         os.lseek(self._file, length, os.SEEK_SET)
         if not payloads:
@@ -98,10 +110,21 @@ class Journal:
         self._dirty = False
 
     def prune(self) -> None:
-        """Forget everything: the height is committed in the database."""
-        os.ftruncate(self._file, self._start)
-        os.lseek(self._file, self._start, os.SEEK_SET)
-        self._dirty = True
+        """Everything written is committed in the database: begin anew when it is much.
+
+        Raises:
+            JournalError: the disk refuses.
+        """
+        if os.lseek(self._file, 0, os.SEEK_CUR) < self._compact_bytes:
+            return
+        try:
+            replace_file(self._path, self._first, self._sync)
+            os.close(self._file)
+            self._file = os.open(self._path, os.O_RDWR)
+            os.lseek(self._file, 0, os.SEEK_END)
+        except OSError as error:
+            raise JournalError(f"cannot replace {self._path}: {error.strerror}") from error
+        self._dirty = False
 
     def close(self) -> None:
         """Close the file; entries since the last ``sync`` may be lost."""

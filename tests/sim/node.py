@@ -58,7 +58,9 @@ class Node:
         self.up, self.life = True, self.life + 1
         folder, self.disk.safe = self.disk.folder, True
         self.signer = Signer(folder / "signer.json", self.key, DOMAIN, self.disk.sync_signer)
-        self.journal = Journal(folder / "journal", DOMAIN, self.address, self.disk.sync_journal)
+        self.journal = Journal(
+            folder / "journal", DOMAIN, self.address, self.disk.sync_journal, compact_bytes=6_000
+        )
         self.voter = Voter(self.signer, self.journal)
         self.disk.safe = False
         config = Config(
@@ -92,8 +94,7 @@ class Node:
         parent = self.chain[-1][0]
         recovered = self.voter.recovered
         height = Height(parent.number + 1, parent.hash, parent.coinbase, self.members)
-        ahead = recovered is not None and recovered.height > height.number
-        return ev.NewHeight(height, voting=not ahead, recovered=recovered)
+        return ev.NewHeight(height, self.voter.may_vote(height.number), recovered)
 
     def post(self, event: ev.Event) -> None:
         """One event after the other, as the engine's queue does."""

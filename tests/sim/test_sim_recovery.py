@@ -53,9 +53,37 @@ def test_a_proposer_that_forges_costs_less_than_a_second(
     world.run(120)
     times = next(iter(world.honest())).times
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    forged = (count - 1) // 3 / count
-    assert len(gaps) > 120 / (2 + forged)
+    assert len(gaps) >= 110  # with the timer 79 and 54
     if habit is Forger:
-        assert max(gaps) < options.period + 1 + 1  # one second more: timestamps are whole ones
+        assert max(gaps) < options.period + 1  # with the timer 3.3 and 7.2
     check_safe(world)
     world.close()
+
+
+def power_cut(folder: Path, syncs: int, keep: int) -> int:
+    """Every node loses power in the sync after ``syncs``; ``keep`` more bytes of journals survive.
+
+    Returns:
+        How many bytes were at stake; 0 when no node came that far.
+    """
+    world = make_world(folder, 1, 4, Options(latency=(0.01, 0.05), executor=(0.01, 0.05)))
+    for node in world.nodes:
+        node.disk.cut_after, node.disk.keep = syncs, keep
+    world.run(60, lambda: min(world.heights()) >= 2)
+    check_safe(world)
+    assert min(world.heights()) >= 2, f"{syncs} syncs, {keep} bytes"
+    came = all(node.disk.cut_after is None for node in world.nodes)
+    stake = max(node.disk.unsynced for node in world.nodes)
+    world.close()
+    return stake + 1 if came else 0
+
+
+@pytest.mark.parametrize("stride", [89, pytest.param(1, marks=pytest.mark.slow)])
+def test_power_cuts_at_every_byte_of_every_write(tmp_path: Path, stride: int) -> None:
+    """Of journal and signer file, on all nodes: nothing forks, nobody signs twice, all go on."""
+    syncs = 0
+    while stake := power_cut(tmp_path / "w", syncs, 0):
+        for keep in range(1, stake, stride):
+            power_cut(tmp_path / "w", syncs, keep)
+        syncs += 1
+    assert syncs > 10

@@ -4,6 +4,7 @@ Signatures are real where a node makes them and not checked in transit, unless `
 message through the codec.
 """
 
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -39,7 +40,7 @@ GENESIS = Header(
     withdrawals_root=EMPTY_TRIE_ROOT, blob_gas_used=0, excess_blob_gas=0,
     parent_beacon_block_root=bytes(32), requests_hash=EMPTY_REQUESTS_HASH,
 )  # fmt: skip
-DOMAIN = Domain(1, 4242, GENESIS.hash)
+DOMAIN = Domain(1, os.getpid(), GENESIS.hash)  # keys are locked: one chain per process
 digest_of = lru_cache(maxsize=4096)(commit_digest)
 KEYS = [keccak256(b"validator %d" % number) for number in range(16)]
 
