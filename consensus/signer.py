@@ -66,8 +66,8 @@ class Signer:
         self._locks: list[int] = []
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock(lock_file(path.with_name(path.name + ".lock")), f"locks {path}")
-            self._lock(lock_machine(self._lock_name()), "votes with this key from another folder")
+            self._lock(lock_file(path.with_name(path.name + ".lock")), f"in {path.parent}")
+            self._lock(lock_machine(self._lock_name()), "from another folder")
             self.last = _read(path, self.address)
         except OSError as error:
             self.close()
@@ -116,8 +116,8 @@ class Signer:
     def _lock(self, descriptor: int | None, holder: str) -> None:
         if descriptor is None:
             raise SignerError(
-                f"another process {holder} (0x{self.address.hex()}): two would sign against each "
-                "other; stop it first"
+                f"another process votes with this key (0x{self.address.hex()}, {holder}): two would "
+                "sign against each other; stop it first"
             )
         self._locks.append(descriptor)
 

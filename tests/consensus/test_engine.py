@@ -108,6 +108,7 @@ def test_two_of_four_stop_and_the_third_brings_the_chain_back(tmp_path: Path) ->
         # three of four again; now one more leaves, and nothing may be decided
         async with AsyncExitStack() as short:
             pair = tmp_path / "pair"
+            spec = spec_for(4, request_timeout_cap_ms=1999)  # the keys vote on the other chain
             two = await mesh(short, spec, pair, [0, 1])
             await until(lambda: all(node.service.round >= 1 for node in two))
             assert all(node.chain.height == 0 for node in two)
