@@ -27,6 +27,11 @@ COMMANDS = {
     "keys": ("tools.commands.keys", "keys", "Make, import and list keys."),
     "model": ("tools.commands.model", "model", "Compile, inspect, run and publish models."),
     "node": ("tools.commands.node", "node", "Run one node."),
+    "validators": (
+        "tools.commands.validators",
+        "validators",
+        "List validators; vote to add or remove one.",
+    ),
     "verify": ("tools.commands.verification", "verify", "Check a certificate offline."),
 }
 """Command name -> module, attribute, one-line help (so that ``--help`` imports nothing)."""
