@@ -149,10 +149,12 @@ class Peer:
         finally:
             for task in loops:
                 task.cancel()
-            results = await asyncio.gather(*loops, return_exceptions=True)
-            self.close(_failure(results) or "closed by the other side")
-            await self._close_socket()
-            self.ended.set()
+            try:
+                results = await asyncio.gather(*loops, return_exceptions=True)
+                self.close(_failure(results) or "closed by the other side")
+            finally:  # also when cancelled a second time
+                await self._close_socket()
+                self.ended.set()
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, _EXPECTED):
                 log.error("handling a frame of %s failed", self.name, exc_info=result)

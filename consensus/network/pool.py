@@ -128,8 +128,7 @@ class Pool:
             task.cancel()
         for peer in list(self.peers.values()):
             peer.close("this node is shutting down")
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.discovery.close()
+        await asyncio.gather(*self._tasks, self.discovery.close(), return_exceptions=True)
         ended = [peer.ended.wait() for peer in list(self.peers.values())]
         await asyncio.gather(*ended)
         if self._listener is not None:
