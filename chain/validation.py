@@ -27,6 +27,9 @@ MAX_OMMER_DEPTH: Final = 6
 
 MAX_EXTRA_DATA: Final = 32
 MIN_GAS_LIMIT: Final = 5_000
+MAX_GAS_LIMIT: Final = (1 << 63) - 1
+"""As in geth; the official tests hold every client to it."""
+
 _GAS_LIMIT_DIVISOR: Final = 1_024
 _ZERO_HASH: Final = bytes(32)
 _EMPTY_NONCE: Final = bytes(8)
@@ -150,11 +153,9 @@ def _check_bounds(fork: Fork, parent: Header, header: Header) -> None:
     if fork >= Fork.LONDON and parent.field_count < field_count(Fork.LONDON):
         before *= ELASTICITY
     bound = before // _GAS_LIMIT_DIVISOR
-    if not before - bound < header.gas_limit < before + bound or header.gas_limit < MIN_GAS_LIMIT:
-        raise InvalidBlock(
-            f"gas_limit {header.gas_limit}, want less than {bound} away from {before} and at "
-            f"least {MIN_GAS_LIMIT}"
-        )
+    low, high = max(before - bound + 1, MIN_GAS_LIMIT), min(before + bound - 1, MAX_GAS_LIMIT)
+    if not low <= header.gas_limit <= high:
+        raise InvalidBlock(f"gas_limit {header.gas_limit}, want {low} to {high}")
     if len(header.extra_data) > MAX_EXTRA_DATA:
         raise InvalidBlock(
             f"extra_data of {len(header.extra_data)} bytes, at most {MAX_EXTRA_DATA}"

@@ -118,8 +118,18 @@ def test_gas_limit_has_a_floor() -> None:
     check_header(
         check, parent, follow(parent, Fork.PARIS, gas_limit=5_000, base_fee_per_gas=base_fee)
     )
-    with pytest.raises(InvalidBlock, match="at least 5000"):
+    with pytest.raises(InvalidBlock, match="gas_limit 4999, want 5000 to"):
         check_header(check, parent, follow(parent, Fork.PARIS, gas_limit=4_999))
+
+
+def test_gas_limit_has_a_ceiling() -> None:
+    most = (1 << 63) - 1
+    parent = records.header(gas_limit=most, timestamp=0, field_count=16)
+    check, base_fee = ethereum(Fork.PARIS), 875_000_000
+    check_header(check, parent, follow(parent, Fork.PARIS, base_fee_per_gas=base_fee))
+    above = follow(parent, Fork.PARIS, gas_limit=most + 1, base_fee_per_gas=base_fee)
+    with pytest.raises(InvalidBlock, match=f"gas_limit {most + 1}, want .* to {most}"):
+        check_header(check, parent, above)
 
 
 def test_parameters_of_the_schedule_bound_blobs() -> None:
