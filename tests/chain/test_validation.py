@@ -126,7 +126,8 @@ def test_gas_limit_has_a_ceiling() -> None:
     most = (1 << 63) - 1
     parent = records.header(gas_limit=most, timestamp=0, field_count=16)
     check, base_fee = ethereum(Fork.PARIS), 875_000_000
-    check_header(check, parent, follow(parent, Fork.PARIS, base_fee_per_gas=base_fee))
+    highest = follow(parent, Fork.PARIS, gas_limit=most, base_fee_per_gas=base_fee)
+    check_header(check, parent, highest)
     above = follow(parent, Fork.PARIS, gas_limit=most + 1, base_fee_per_gas=base_fee)
     with pytest.raises(InvalidBlock, match=f"gas_limit {most + 1}, want .* to {most}"):
         check_header(check, parent, above)
