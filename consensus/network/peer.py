@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 MAX_QUEUED_FRAMES = 4096
 MAX_QUEUED_BYTES = 32 * MIB
 KNOWN_TRANSACTIONS = 16_384
-CLOSE_SECONDS = 1.0
+CLOSE_SECONDS = 0.5
 VOLUME_PER_SECOND = 32.0 * MIB
 """Bytes read from a peer; a larger volume waits in the kernel and slows the sender."""
 

@@ -7,7 +7,13 @@ from dataclasses import replace
 
 import aiohttp
 
-from consensus.network.identity import Network, PeerAddress, client_context, create_identity
+from consensus.network.identity import (
+    Identity,
+    Network,
+    PeerAddress,
+    client_context,
+    create_identity,
+)
 from consensus.network.peer import Peer
 from consensus.network.pool import Pool, PoolSettings
 from consensus.network.session import greet_server
@@ -65,21 +71,36 @@ async def raw_session(
     server: Pool, index: int
 ) -> tuple[aiohttp.ClientSession, aiohttp.ClientWebSocketResponse]:
     """A client that speaks the handshake and then whatever it likes."""
+    return await intrude(server.port, IDENTITIES[index], NETWORK)
+
+
+async def intrude(
+    port: int, identity: Identity, network: Network
+) -> tuple[aiohttp.ClientSession, aiohttp.ClientWebSocketResponse]:
+    """As raw_session, into any node."""
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_context()))
-    socket = await session.ws_connect(
-        f"wss://127.0.0.1:{server.port}/", max_msg_size=0, autoping=False
-    )
-    await greet_server(socket, IDENTITIES[index], NETWORK, b"raw-test", "raw", None)
+    try:
+        socket = await session.ws_connect(
+            f"wss://127.0.0.1:{port}/",
+            max_msg_size=0,
+            autoping=False,
+            timeout=aiohttp.ClientWSTimeout(ws_close=0.2),
+        )
+        try:
+            await greet_server(socket, identity, network, b"raw-test", "raw", None)
+        except BaseException:
+            await socket.close()
+            raise
+    except BaseException:
+        await session.close()
+        raise
     return session, socket
 
 
 async def greet_and_leave(server: Pool, index: int) -> None:
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_context()))
-    try:
-        socket = await session.ws_connect(f"wss://127.0.0.1:{server.port}/")
-        await greet_server(socket, IDENTITIES[index], NETWORK, b"raw-test", "raw", None)
-    finally:
-        await session.close()
+    session, socket = await raw_session(server, index)
+    await socket.close()
+    await session.close()
 
 
 async def opened(stack: AsyncExitStack, index: int, **changes: object) -> Pool:
