@@ -1,7 +1,7 @@
 """The whole QBFT core: ``start`` a node, then ``transition(state, event) -> (state, effects)``.
 
-Source: EEA QBFT specification, sections cited in docs/spec/consensus.md. No clock, network or
-randomness: equal events give equal effects on every machine.
+Source: EEA QBFT specification and its Dafny model, as docs/spec/consensus.md states them; numbers
+in parentheses are its rules. No clock, network or randomness: equal events give equal effects.
 """
 
 from collections.abc import Iterable
@@ -56,11 +56,11 @@ from consensus.core.state import State
 from consensus.core.types import Config
 
 FUTURE_HEIGHTS: Final = 10
-"""Messages further ahead are not kept: the node syncs first."""
+"""Messages further ahead are not kept: the node syncs first (5.9)."""
 FUTURE_MESSAGES: Final = 1_000
-"""Messages kept for later heights, over all authors."""
+"""Messages kept for later heights, over all authors (5.9)."""
 FUTURE_BLOCK_BYTES: Final = 16 << 20
-"""Block bytes kept for later heights per author."""
+"""Block bytes kept for later heights per author (5.9)."""
 
 
 def start(config: Config, event: NewHeight) -> Step:
@@ -114,7 +114,7 @@ def _replay(state: State, effects: Effects, messages: Iterable[Message]) -> Step
 
 
 def _restore(state: State, recovered: Recovered) -> Step:
-    """Enter the journal's round with its lock; say again what was said in that round."""
+    """Enter the journal's round with its lock; say again what was said in that round (6.5)."""
     number, round_number = state.height.number, recovered.round
     cast = {key: _subject(state, message) for key, message in recovered.sent.items()}
     state = replace(state, round=round_number, lock=recovered.lock, cast=cast)
@@ -148,7 +148,7 @@ def _subject(state: State, message: Message) -> bytes:
 
 
 def _on_message(state: State, message: Message) -> Step:
-    """Sort by author and height, then by kind."""
+    """Sort by author and height (5.9), then by kind."""
     author, number = message.signed.author, _height(message)
     if author not in state.height.validators:
         return state, ()
@@ -171,13 +171,14 @@ def _on_message(state: State, message: Message) -> Step:
 
 
 def _then_leave(step: Step) -> Step:
+    """The step, and out of the round when its proposal is invalid here (5.3)."""
     state, effects = step
     state, more = leave_rejected(state)
     return state, effects + more
 
 
 def _on_future(state: State, message: Message) -> Step:
-    """Keep a message of a later height, within bounds; its author can tell us what we lack."""
+    """Keep a message of a later height, within bounds; its author knows what we lack (5.9)."""
     number, author = _height(message), message.signed.author
     behind = number > state.height.number + 1 or not state.done
     effects: Effects = (RequestBlocks(author, state.height.number),) if behind else ()
@@ -195,7 +196,7 @@ def _on_future(state: State, message: Message) -> Step:
 
 
 def _on_period(state: State) -> Step:
-    """Round 0 begins for us: its timer starts, and its proposer builds."""
+    """Round 0 begins for us: its timer starts, and its proposer builds (5.1)."""
     if not state.waiting or state.round > 0:
         return state, ()
     state, effects = start_timer(state)

@@ -2,8 +2,8 @@
 
 Source: ``isProposalJustification``, ``isValidProposal`` and ``validRoundChange`` of the Dafny model
 (ConsenSys/qbft-formal-spec-and-verification, dafny/spec/L1), with two rules made stricter: no
-superfluous evidence, and two prepared digests of one round are refused. Each function names the
-first rule that is broken, or returns None.
+superfluous evidence, and two prepared digests of one round are refused. Numbers in parentheses are
+rules of docs/spec/consensus.md. Each function names the first rule that is broken, or returns None.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ Digest = Callable[[bytes, int], bytes]
 
 
 def proposal_fault(height: Height, proposal: Proposal, digest: Digest) -> str | None:
-    """Check author, block and justification; execution is checked elsewhere.
+    """Check author, block and justification (5.2, 1 to 3); execution is checked elsewhere.
 
     Args:
         height: being decided; the proposal is of this height.
@@ -48,7 +48,7 @@ def proposal_fault(height: Height, proposal: Proposal, digest: Digest) -> str | 
 
 
 def round_change_fault(height: Height, message: RoundChange, digest: Digest) -> str | None:
-    """Check a ROUND-CHANGE of this height together with its evidence."""
+    """Check a ROUND-CHANGE of this height together with its evidence (5.8)."""
     payload = message.signed.payload
     if payload.round < 1:
         return "ROUND-CHANGE for round 0"
@@ -68,7 +68,7 @@ def round_change_fault(height: Height, message: RoundChange, digest: Digest) -> 
 
 
 def block_fault(height: Height, block: ProposedBlock) -> str | None:
-    """Check that a block extends the parent."""
+    """Check that a block extends the parent (5.2, 1)."""
     if block.height != height.number:
         return f"block of height {block.height}, expected {height.number}"
     if block.parent_hash != height.parent_hash:
@@ -79,7 +79,7 @@ def block_fault(height: Height, block: ProposedBlock) -> str | None:
 def prepares_fault(
     height: Height, prepared: Prepared, prepares: Sequence[SignedPrepare]
 ) -> str | None:
-    """Check a quorum of PREPAREs, by distinct validators, all for this round and digest."""
+    """Check a quorum of PREPAREs, distinct validators, all for this round and digest (5.2, 3)."""
     authors = {prepare.author for prepare in prepares}
     if len(authors) != len(prepares) or not authors.issubset(height.validators):
         return "PREPAREs not by distinct validators"
@@ -94,7 +94,7 @@ def prepares_fault(
 
 
 def highest_prepared(round_changes: Sequence[SignedRoundChange]) -> Prepared | None:
-    """The lock of the highest round among them; None when nobody is locked."""
+    """The lock of the highest round among them (5.2, 3); None when nobody is locked."""
     locks = [item.payload.prepared for item in round_changes if item.payload.prepared is not None]
     return max(locks, key=lambda lock: lock.round, default=None)
 

@@ -1,4 +1,7 @@
-"""Inside a round: PROPOSAL, PREPARE, COMMIT. Pure; each function returns next state and effects."""
+"""Inside a round: PROPOSAL, PREPARE, COMMIT. Pure; each function returns next state and effects.
+
+Numbers in parentheses are rules of docs/spec/consensus.md.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -38,11 +41,11 @@ Step = tuple[State, Effects]
 V = TypeVar("V")
 
 VOTES_PER_AUTHOR: Final = 64
-"""PREPAREs, and COMMITs, kept of one validator in one height: those of its highest rounds."""
+"""PREPAREs, and COMMITs, kept of one validator in one height: those of its highest rounds (5.9)."""
 
 
 def add_vote(votes: Mapping[Votes, V], key: Votes, vote: V, limit: int) -> Mapping[Votes, V]:
-    """Record the first vote of an author in a round; beyond the limit its lowest round goes."""
+    """Record the first vote of an author in a round (5); over the limit its lowest goes (5.9)."""
     if key in votes:
         return votes
     rounds = sorted(number for number, author in votes if author == key[1])
@@ -54,7 +57,7 @@ def add_vote(votes: Mapping[Votes, V], key: Votes, vote: V, limit: int) -> Mappi
 
 
 def on_proposal(state: State, message: Proposal) -> Step:
-    """Take the first justified proposal of this or a later round, and have it validated."""
+    """Take the first justified proposal of this or a later round, and have it validated (5.2)."""
     payload = message.signed.payload
     if payload.round < state.round:
         return _on_late_proposal(state, payload)
@@ -75,7 +78,7 @@ def on_proposal(state: State, message: Proposal) -> Step:
 
 
 def on_validated(state: State, block: ProposedBlock, valid: bool) -> Step:
-    """Record the executor's verdict; it may complete an acceptance or a decision."""
+    """Record the executor's verdict; it may complete an acceptance (5.2) or a decision (5.5)."""
     key = state.block_key(block)
     if state.blocks.get(key) is None or key in state.verdicts:
         return state, ()
@@ -86,7 +89,7 @@ def on_validated(state: State, block: ProposedBlock, valid: bool) -> Step:
 
 
 def on_prepare(state: State, message: Prepare) -> Step:
-    """Record one vote per author, even before the proposal; the first wins."""
+    """Record one vote per author, even before the proposal; the first wins (5, 5.4)."""
     payload = message.signed.payload
     if payload.round < state.round:
         return state, ()
@@ -96,7 +99,7 @@ def on_prepare(state: State, message: Prepare) -> Step:
 
 
 def on_commit(state: State, message: Commit) -> Step:
-    """Record one vote per author and round, of any round of this height."""
+    """Record one vote per author and round, of any round of this height (5.5)."""
     payload = message.signed.payload
     key = (payload.round, message.signed.author)
     votes = add_vote(state.commits, key, message, VOTES_PER_AUTHOR)
@@ -112,7 +115,7 @@ def propose(
     round_changes: tuple[SignedRoundChange, ...],
     prepares: tuple[SignedPrepare, ...],
 ) -> Step:
-    """Send a PROPOSAL of the current round; at most one ever."""
+    """Send a PROPOSAL of the current round (5.1, 5.8); at most one ever."""
     vote = (state.round, Code.PROPOSAL)
     if not state.voting or vote in state.cast:
         return state, ()
@@ -122,7 +125,7 @@ def propose(
 
 
 def on_built(state: State, round_number: int, block: ProposedBlock) -> Step:
-    """Propose the block that was asked for, unless the round has passed."""
+    """Propose the block that was asked for (5.1, 5.8), unless the round has passed."""
     if round_number != state.round or state.evidence is None or state.candidate is not None:
         return state, ()
     key = state.block_key(block)
@@ -137,7 +140,7 @@ def on_built(state: State, round_number: int, block: ProposedBlock) -> Step:
 
 
 def move_to(state: State, round_number: int) -> State:
-    """Begin a later round: the lock and all votes stay, the candidate goes."""
+    """Begin a later round (5.2, 5.6): the lock and all votes stay, the candidate goes."""
     return replace(
         state,
         round=round_number,
@@ -150,14 +153,14 @@ def move_to(state: State, round_number: int) -> State:
 
 
 def start_timer(state: State) -> Step:
-    """Start the round's timer once; a node that does not vote has none and follows the others."""
+    """Start the round's timer once (5.1, 5.7); a node that does not vote has none and follows."""
     if not state.waiting:
         return state, ()
     return replace(state, waiting=False), (state.round_timer(),) if state.voting else ()
 
 
 def decide(state: State) -> Step:
-    """Decide if a quorum of COMMITs, of whatever round, names a block that we know."""
+    """Decide if a quorum of COMMITs, of whatever round, names a block that we know (5.5)."""
     if state.done:
         return state, ()
     for (round_number, digest), seals in _quorums(state).items():
@@ -180,7 +183,7 @@ def _quorums(state: State) -> dict[tuple[int, bytes], tuple[bytes, ...]]:
 
 
 def _is_unknown(state: State, payload: CommitPayload) -> bool:
-    """Whether a quorum decided a block that has never come here."""
+    """Whether a quorum decided a block that has never come here (5.5)."""
     if state.done or (payload.round, payload.digest) not in _quorums(state):
         return False
     return all(
@@ -189,7 +192,7 @@ def _is_unknown(state: State, payload: CommitPayload) -> bool:
 
 
 def _on_late_proposal(state: State, payload: ProposalPayload) -> Step:
-    """A proposal of a past round matters only when a quorum has decided it."""
+    """A proposal of a past round matters only when a quorum has decided it (5.5)."""
     if (payload.round, state.digest(payload.block, payload.round)) not in _quorums(state):
         return state, ()
     return _validate(state, payload.block)
@@ -203,7 +206,7 @@ def _validate(state: State, block: ProposedBlock) -> Step:
 
 
 def _accept(state: State) -> Step:
-    """PREPARE the candidate once it is found valid; never a second digest in one round."""
+    """PREPARE the candidate once it is found valid; never a second digest in one round (5.2)."""
     block = state.candidate
     if block is None or state.accepted or not state.verdicts.get(state.block_key(block), False):
         return state, ()
@@ -222,7 +225,7 @@ def _accept(state: State) -> Step:
 
 
 def _prepared(state: State) -> Step:
-    """Lock and COMMIT once a quorum prepared the accepted proposal."""
+    """Lock and COMMIT once a quorum prepared the accepted proposal (5.4)."""
     if state.candidate is None or not state.accepted or state.commit_sent or not state.voting:
         return state, ()
     digest = state.digest(state.candidate, state.round)

@@ -1,4 +1,7 @@
-"""Between rounds: timeouts, ROUND-CHANGE, the jump after f+1, and proposing in a later round."""
+"""Between rounds: timeouts, ROUND-CHANGE, the jump after f+1, and proposing in a later round.
+
+Numbers in parentheses are rules of docs/spec/consensus.md.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,14 +22,14 @@ from consensus.core.state import State, Votes
 from consensus.core.types import max_faulty
 
 ROUND_CHANGES_PER_AUTHOR: Final = 8
-"""ROUND-CHANGEs kept of one validator: those of its highest rounds, however far ahead.
+"""ROUND-CHANGEs kept of one validator: those of its highest rounds, however far ahead (5.9).
 
 A bound on the distance instead would shut out nodes whose peers went on timing out without them.
 """
 
 
 def on_round_change(state: State, message: RoundChange) -> Step:
-    """Record a justified ROUND-CHANGE; propose on a quorum of them, or jump on f+1."""
+    """Record a justified ROUND-CHANGE; propose on a quorum of them (5.8), or jump on f+1 (5.6)."""
     payload, author = message.signed.payload, message.signed.author
     if payload.round < state.round:
         return state, ()
@@ -51,7 +54,7 @@ def on_round_change(state: State, message: RoundChange) -> Step:
 
 
 def on_round_timer(state: State) -> Step:
-    """Leave the round, except while our own executor still looks at its proposal."""
+    """Leave the round (5.6), except while our own executor still looks at its proposal (5.2)."""
     block = state.candidate
     if block is not None and not state.accepted and state.block_key(block) not in state.verdicts:
         return state, (state.round_timer(),)
@@ -59,7 +62,7 @@ def on_round_timer(state: State) -> Step:
 
 
 def leave_rejected(state: State) -> Step:
-    """Leave a round whose proposal is invalid here: this node has no vote left to give in it.
+    """Leave a round whose proposal is invalid here (5.3): this node has no vote left to give in it.
 
     At most n times in a height. Where whole networks disagree about blocks, rounds would otherwise
     pass as fast as messages do.
@@ -75,17 +78,17 @@ def leave_rejected(state: State) -> Step:
 
 
 def on_resend_timer(state: State) -> Step:
-    """Send ROUND-CHANGE again until the round has a proposal."""
+    """Send ROUND-CHANGE again until the round has a proposal (5.6)."""
     if state.candidate is not None or state.round == 0:
         return state, ()
     return state, send_round_change(state)
 
 
 def enter(state: State, round_number: int) -> Step:
-    """Go to a later round: journal it and tell the others, with our lock.
+    """Go to a later round: journal it and tell the others, with our lock (5.6).
 
-    The timer waits until a quorum has come as far (PBFT's rule). Where it ran at once, rounds of
-    the same length and clocks of different speed could keep one node a round ahead of the others
+    The timer waits until a quorum has come as far (5.7; PBFT's rule). Where it ran at once, rounds
+    of the same length and clocks of different speed could keep one node a round ahead of the others
     for ever: too few to make them jump, too many to decide without.
     """
     state = move_to(state, round_number)
@@ -110,7 +113,7 @@ def send_round_change(state: State) -> Effects:
 
 
 def _propose_justified(state: State, round_number: int) -> Step:
-    """As proposer of the round: on a quorum, propose the highest prepared block or a fresh one."""
+    """As its proposer: on a quorum, propose the highest locked block or a new one (5.8)."""
     ours = state.voting and state.height.proposer(round_number) == state.config.address
     chosen = [item for (number, _), item in sorted(state.round_changes.items())
               if number == round_number]  # fmt: skip
@@ -133,7 +136,7 @@ def _propose_justified(state: State, round_number: int) -> Step:
 
 
 def _jump_target(state: State) -> int | None:
-    """Lowest of the rounds ahead when f+1 validators are ahead: one of them is honest."""
+    """Lowest of the rounds ahead when f+1 validators are ahead: one of them is honest (5.6)."""
     ahead: dict[bytes, int] = {}
     for round_number, author in state.round_changes:
         if round_number > state.round:
@@ -144,7 +147,7 @@ def _jump_target(state: State) -> int | None:
 
 
 def _has_company(state: State) -> bool:
-    """Whether a quorum, we included, asked for this round or a later one."""
+    """Whether a quorum, we included, asked for this round or a later one (5.7)."""
     if state.round == 0:
         return False
     authors = {author for number, author in state.round_changes if number >= state.round}
@@ -152,7 +155,7 @@ def _has_company(state: State) -> bool:
 
 
 def _share_block(votes: Mapping[Votes, RoundChange], message: RoundChange) -> RoundChange:
-    """Keep one copy of a block that many validators are locked on."""
+    """Keep one copy in memory of a block that many validators are locked on."""
     for known in votes.values():
         if known.block == message.block:
             return replace(message, block=known.block)

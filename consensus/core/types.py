@@ -41,7 +41,7 @@ class Config:
     timeout_cap_ms: int
 
     def timeout_ms(self, round_number: int) -> int:
-        """T(r) = min(base * 2**r, cap)."""
+        """T(r) = min(base * 2**r, cap); docs/spec/consensus.md, 5.7."""
         return min(self.base_timeout_ms << min(round_number, 32), self.timeout_cap_ms)
 
 
@@ -67,7 +67,7 @@ class Height:
         return quorum(len(self.validators))
 
     def proposer(self, round_number: int) -> bytes:
-        """Who proposes in this round."""
+        """Who proposes in this round; docs/spec/consensus.md, section 2."""
         start = 0
         if self.number > 1:
             start = bisect_right(self.validators, self.parent_coinbase)
