@@ -205,9 +205,11 @@ def test_memory_stays_bounded_and_blocks_come_during_a_flood(
             except (HandshakeError, aiohttp.ClientError, OSError):
                 await asyncio.sleep(0.2)
                 continue
-            await flood(socket, frames(tmp_path, node), 10 * allowed)
-            await socket.close()
-            await session.close()
+            try:
+                await flood(socket, frames(tmp_path, node), 10 * allowed)
+            finally:
+                await socket.close()
+                await session.close()
             if stop.is_set():
                 return
 
