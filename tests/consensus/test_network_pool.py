@@ -269,6 +269,59 @@ def test_silence_in_the_handshake_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     run(story)
 
 
+def test_who_connects_and_says_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consensus.network.listener.GREETING_SECONDS", 0.3)
+
+    async def story() -> None:
+        server, _ = await open_pool(0)
+        for context in (None, client_context()):  # before TLS, and before a request
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+        await server.close()
+
+    run(story)
+
+
+def test_one_address_cannot_make_us_shake_hands_all_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consensus.network.standing.ATTEMPTS_BURST", 3.0)
+    monkeypatch.setattr("consensus.network.standing.ATTEMPTS_PER_SECOND", 0.001)
+
+    async def story() -> None:
+        server, recorder = await open_pool(0)
+        for _ in range(3):
+            await greet_and_leave(server, 1)
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
+            await greet_and_leave(server, 2)
+        await until(lambda: len(recorder.disconnects) == 3)
+        assert not server.peers
+        await server.close()
+
+    run(story)
+
+
+def test_every_drop_says_who_where_why_and_the_score(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def story() -> None:
+        server, recorder = await open_pool(0)
+        session, socket = await raw_session(server, 1)
+        await socket.send_bytes(b"")
+        await until(lambda: "loses 10 points: empty frame; score -10" in caplog.text)
+        await socket.close()
+        await session.close()
+        await until(lambda: recorder.disconnects)
+        await server.close()
+        node = IDENTITIES[1].node_id.hex()
+        line = f"dropped peer 0x{node} at 127.0.0.1: closed by the other side; score -"
+        assert any(text.startswith(line) for text in caplog.messages), caplog.text
+
+    run(story)
+
+
 def test_a_full_send_queue_disconnects_instead_of_dropping(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from consensus.network import wire
 from consensus.network.admission import Candidate, refusal, survives
 from consensus.network.errors import FrameError
-from consensus.network.limits import Penalty, RecentSet, Score, TokenBucket
+from consensus.network.limits import BAN_SECONDS, Penalty, RecentSet, Score, TokenBucket
+from consensus.network.standing import ATTEMPTS_BURST, MAX_REMEMBERED, Standing
 from consensus.network.wire import BlockRange, BlockRequest, SealedBlock, Status
 
 NUMBERS = st.integers(0, 2**64 - 1)
@@ -83,6 +84,12 @@ def test_requests_outside_the_range_are_refused() -> None:
         wire.decode_transactions(wire.encode_transactions([b"x"] * (wire.MAX_REQUESTED + 1)))
     with pytest.raises(FrameError):
         wire.decode_transactions(wire.encode_transactions([b""]))
+    sealed = [SealedBlock(b"block", b"\xc0")] * 65
+    with pytest.raises(FrameError, match="at most 64 items"):
+        wire.decode_block_range(wire.encode_block_range(BlockRange(1, tuple(sealed))))
+    fat = SealedBlock(b"block", bytes(wire.MAX_CERTIFICATE + 1))
+    with pytest.raises(FrameError, match="certificate of 16385 bytes"):
+        wire.decode_sealed(wire.encode_sealed(fat))
 
 
 def test_token_bucket_refills_with_time() -> None:
@@ -160,3 +167,39 @@ def test_room_is_limited_in_all_and_a_third_is_kept_for_those_we_choose() -> Non
     assert refusal(candidate(1, outbound=False), inbound, 6) == ""
     dialled = [candidate(n, outbound=True) for n in range(5, 7)]
     assert "too many peers (6 of 6)" in refusal(candidate(9, outbound=True), inbound + dialled, 6)
+
+
+def test_bans_outlive_the_connection_and_cover_the_address() -> None:
+    standing = Standing()
+    nasty = b"\x01" * 20
+    assert not standing.penalize(nasty, Penalty.BAD_SIGNATURE, 0.0)
+    assert standing.score(nasty, 20.0) == -30.0
+    assert standing.score(nasty, 60.0) == 0.0
+    assert standing.penalize(nasty, Penalty.INVALID_BLOCK, 60.0)
+    standing.ban(nasty, "8.8.8.8", 60.0)
+    for key in (nasty, "8.8.8.8"):
+        assert standing.banned_for(key, 61.0) == BAN_SECONDS - 1
+        assert standing.banned_for(key, 60.0 + BAN_SECONDS) == 0.0
+    standing.ban(nasty, None, 1000.0)
+    assert standing.banned_for(nasty, 1001.0)
+    assert not standing.banned_for("8.8.8.8", 1001.0)
+
+
+def test_strangers_cannot_fill_the_tables() -> None:
+    standing = Standing()
+    for number in range(MAX_REMEMBERED + 50):
+        node_id = number.to_bytes(20, "big")
+        standing.penalize(node_id, Penalty.SPAM, 0.0)
+        standing.ban(node_id, None, 0.0)
+        standing.may_connect(f"host {number}", 0.0)
+    sizes = {name: len(table) for name, table in vars(standing).items()}
+    assert set(sizes.values()) == {MAX_REMEMBERED}
+    assert standing.banned_for((MAX_REMEMBERED + 49).to_bytes(20, "big"), 1.0)
+
+
+def test_an_address_may_not_connect_without_end() -> None:
+    standing = Standing()
+    allowed = sum(standing.may_connect("8.8.8.8", 0.0) for _ in range(200))
+    assert allowed == ATTEMPTS_BURST
+    assert standing.may_connect("9.9.9.9", 0.0)
+    assert standing.may_connect("8.8.8.8", 1.0)
