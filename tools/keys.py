@@ -132,7 +132,8 @@ def load_key(path: Path, password: str | None = None) -> bytes:
     try:
         return bytes(Account.decrypt(json.loads(text), password))
     except (ValueError, KeyError, TypeError, NotImplementedError) as error:
-        raise KeyFileError(f"cannot decrypt {path}: {error}") from None
+        reason = "wrong password" if str(error) == "MAC mismatch" else error
+        raise KeyFileError(f"cannot decrypt {path}: {reason}") from None
 
 
 def read_password(path: Path | None) -> str | None:

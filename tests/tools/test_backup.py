@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from chain.store import Store
-from chain.store_check import check_store
 from tests.chain import crash_writer, records
 from tests.tools.command_line import Assay
 
@@ -37,7 +36,6 @@ def archive(assay: Assay, datadir: Path, tmp_path: Path) -> Path:
     path = tmp_path / "backup.tar"
     assert assay("db", "backup", "--datadir", datadir, path).code == 0
     return path
-
 
 
 def test_there_and_back(assay: Assay, datadir: Path, archive: Path, tmp_path: Path) -> None:
