@@ -21,6 +21,7 @@ from chain.mempool import Mempool
 from chain.store import Store
 from chain.worker_client import ExecutorClient, ReaderClient
 from consensus.local_chain import LocalChain
+from consensus.network.discovery import DiscoverySettings
 from consensus.network.identity import PeerAddress
 from consensus.service import ConsensusService, ServiceSettings
 from genesis.spec import GenesisSpec, parse_genesis
@@ -62,7 +63,8 @@ class NodeOptions:
         node_key: 32-byte key: node id, and validator when its address is in the set.
         http_host, http_port: JSON-RPC over HTTP and WebSocket.
         p2p_host, p2p_port: peer-to-peer listener.
-        peers: dialled for ever.
+        static_peers: dialled for ever.
+        discovery: how to find others.
         readers: processes for eth_call and eth_estimateGas.
         max_peers: connections.
         history: states to keep as in ``chain.store.Store``; None as before.
@@ -76,7 +78,8 @@ class NodeOptions:
     http_port: int = 8545
     p2p_host: str = "127.0.0.1"
     p2p_port: int = 30303
-    peers: tuple[PeerAddress, ...] = ()
+    static_peers: tuple[PeerAddress, ...] = ()
+    discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
     readers: int = 1
     max_peers: int = 50
     history: int | None = None
@@ -334,7 +337,8 @@ def _settings(options: NodeOptions) -> ServiceSettings:
         folder=options.datadir / "consensus",
         listen_host=options.p2p_host,
         listen_port=options.p2p_port,
-        static_peers=options.peers,
+        static_peers=options.static_peers,
+        discovery=options.discovery,
         client=CLIENT_VERSION,
         max_peers=options.max_peers,
     )

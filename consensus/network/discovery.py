@@ -43,14 +43,14 @@ class DiscoverySettings:
         enabled: False: no records are sent, taken or dialled.
         bootnodes: dialled while fewer than enough peers are connected; ordinary peers otherwise.
         external: IP addresses to advertise, as geth's ``--nat extip:``; empty: those of the
-            listener, or of the machine's interfaces when it listens on all.
+            listener, or of the machine's interfaces when it listens on all; None: none.
         private: advertise, keep, share and dial addresses that are not public as well.
         file: where records are kept over restarts; None forgets.
     """
 
     enabled: bool = True
     bootnodes: tuple[PeerAddress, ...] = ()
-    external: tuple[str, ...] = ()
+    external: tuple[str, ...] | None = ()
     private: bool = False
     file: Path | None = None
 

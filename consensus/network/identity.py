@@ -123,6 +123,11 @@ def parse_peer_address(text: str) -> PeerAddress:
     return PeerAddress(host.strip("[]"), int(port), _node_id(identity, text) if at else None)
 
 
+def parse_peer_addresses(text: str) -> tuple[PeerAddress, ...]:
+    """Read a comma-separated list; raises as parse_peer_address."""
+    return tuple([parse_peer_address(part) for part in text.split(",") if part.strip()])
+
+
 def _node_id(digits: str, text: str) -> bytes:
     try:
         node_id = bytes.fromhex(digits.removeprefix("0x"))

@@ -85,16 +85,18 @@ class Listener:
 
 
 def advertised(
-    listen_host: str, port: int, external: Sequence[str], *, private: bool
+    listen_host: str, port: int, external: Sequence[str] | None, *, private: bool
 ) -> tuple[Endpoint, ...]:
     """Where others can dial this node; empty when it does not know.
 
     Args:
         listen_host: as given to ``bind``.
         port: the port that is open.
-        external: addresses that the operator names; they alone count then.
+        external: addresses that the operator names, they alone count then; None: not even those.
         private: whether addresses that are not public may be named.
     """
+    if external is None:
+        return ()
     hosts = list(external)
     if not hosts:
         own = plain_ip(listen_host)

@@ -66,6 +66,20 @@ def plain_ip(host: str) -> IpAddress | None:
     return address
 
 
+def parse_nat(text: str) -> tuple[str, ...] | None:
+    """Read geth's ``--nat``: addresses to advertise, empty for ``any``, None for ``none``.
+
+    Raises:
+        AddressError: neither ``any``, ``none`` nor ``extip:`` with IP addresses.
+    """
+    if text in ("any", "none"):
+        return () if text == "any" else None
+    kind, _, hosts = text.partition(":")
+    if kind != "extip":
+        raise AddressError(f"{text!r} is not any, none or extip:IP[,IP]")
+    return tuple([str(endpoint(host.strip("[] "), 1).ip) for host in hosts.split(",")])
+
+
 def endpoint(host: str, port: int) -> Endpoint:
     """An endpoint of an IP literal.
 

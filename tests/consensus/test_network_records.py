@@ -20,6 +20,7 @@ from consensus.network.records import (
     decode_records,
     encode_records,
     endpoint,
+    parse_nat,
     plain_ip,
     sign_record,
 )
@@ -117,6 +118,16 @@ def test_ip_literals_and_names() -> None:
     for host in ("node.example", "0.0.0.0", "224.0.0.1", "fe80::1"):
         with pytest.raises(AddressError):
             endpoint(host, 1)
+
+
+def test_nat_as_geth_reads_it() -> None:
+    assert parse_nat("any") == ()
+    assert parse_nat("none") is None
+    assert parse_nat("extip:8.8.8.8") == ("8.8.8.8",)
+    assert parse_nat("extip:8.8.8.8,[2a00::1]") == ("8.8.8.8", "2a00::1")
+    for text in ("", "8.8.8.8", "extip:", "extip:host", "extip:0.0.0.0", "upnp"):
+        with pytest.raises(AddressError):
+            parse_nat(text)
 
 
 def test_of_two_records_the_newer_counts() -> None:

@@ -35,7 +35,30 @@ PORT = click.IntRange(0, 65535)
 @click.option("--http.port", "http_port", type=PORT, default=8545, show_default=True)
 @click.option("--addr", "p2p_host", default="127.0.0.1", show_default=True, help="P2P address.")
 @click.option("--port", "p2p_port", type=PORT, default=30303, show_default=True, help="P2P port.")
-@click.option("--bootnodes", default="", help="Comma-separated [NODEID@]HOST:PORT.")
+@click.option(
+    "--bootnodes", default="", help="Comma-separated [NODEID@]HOST:PORT, to find others through."
+)
+@click.option(
+    "--static-peers", default="", help="The same, connected for ever and never refused room."
+)
+@click.option(
+    "--nat",
+    default="any",
+    show_default=True,
+    help="Address to advertise: extip:IP[,IP], any (those of this machine) or none.",
+)
+@click.option(
+    "--discovery/--nodiscover",
+    default=True,
+    help="Exchange addresses with peers.",
+    show_default=True,
+)
+@click.option(
+    "--discovery.private",
+    "private_addresses",
+    is_flag=True,
+    help="Exchange addresses that are not public, too.",
+)
 @click.option(
     "--maxpeers", "max_peers", type=click.IntRange(1, 1000), default=50, show_default=True
 )
@@ -83,6 +106,10 @@ def node(
     p2p_host: str,
     p2p_port: int,
     bootnodes: str,
+    static_peers: str,
+    nat: str,
+    discovery: bool,
+    private_addresses: bool,
     max_peers: int,
     readers: int,
     consensus: str,
@@ -105,7 +132,9 @@ def node(
     import asyncio
 
     from chain.log_format import configure_logging
-    from consensus.network.identity import parse_peer_address
+    from consensus.network.discovery import DiscoverySettings
+    from consensus.network.identity import parse_peer_addresses
+    from consensus.network.records import parse_nat
     from tools import keys
     from tools.node import Listen, NodeOptions, node_key, run_node, serve_chain
 
@@ -124,7 +153,13 @@ def node(
             http_port=http_port,
             p2p_host=p2p_host,
             p2p_port=p2p_port,
-            peers=tuple(parse_peer_address(text) for text in bootnodes.split(",") if text.strip()),
+            static_peers=parse_peer_addresses(static_peers),
+            discovery=DiscoverySettings(
+                enabled=discovery,
+                bootnodes=parse_peer_addresses(bootnodes),
+                external=parse_nat(nat),
+                private=private_addresses,
+            ),
             readers=readers,
             max_peers=max_peers,
             history=history_of(gcmode, history_state),
