@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from threading import Lock
 from time import perf_counter_ns
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from precompiles.context import StateView
 from precompiles.errors import ModelError, PrecompileFault
@@ -36,7 +36,14 @@ def chunk_address(model_id: bytes, index: int) -> bytes:
     return keccak256(_CHUNK_DOMAIN + model_id + index.to_bytes(4, "big"))[12:]
 
 
-def read_model_bytes(view: StateView, model_id: bytes, chunks: int) -> bytes:
+class CodeView(Protocol):
+    """Anything that reads codes."""
+
+    def code(self, address: bytes) -> bytes:
+        """Code of an account; empty when it has none."""
+
+
+def read_model_bytes(view: CodeView, model_id: bytes, chunks: int) -> bytes:
     """Bytes of a published model.
 
     Raises:

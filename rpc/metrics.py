@@ -65,6 +65,11 @@ class Metrics:
         self._missed = self._counter(
             "assay_missed_rounds", "Rounds that passed without a decision, by proposer.", "proposer"
         )
+        self._wrong = self._counter(
+            "assay_wrong_inferences",
+            "Inferences of a refused block that this node got wrong.",
+            "model",
+        )
         self._executor = Histogram(
             "assay_executor_seconds",
             "Time of build, execute and finalize (the write to disk) in the executor process.",
@@ -117,6 +122,10 @@ class Metrics:
         )
         for proposer in missed_proposers(header, store):
             self._missed.labels("0x" + proposer.hex()).inc()
+
+    def on_wrong_inference(self, model: str) -> None:
+        """Count an inference that differs from its definition; ``model`` is 0x and 64 digits."""
+        self._wrong.labels(model).inc()
 
     @contextmanager
     def executor_step(self, step: str) -> Iterator[None]:

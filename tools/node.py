@@ -30,6 +30,7 @@ from rpc.health import Health, create_operations_app
 from rpc.metrics import MeasuredExecutor, Metrics, count_blocks
 from rpc.server import create_app, start_server
 from tools import keys
+from tools.divergence import report_divergence
 from tools.errors import KeyFileError
 from tools.follower import ChainFollower
 
@@ -306,6 +307,9 @@ async def _running(
         _count(stack, metrics, context, executor)
         blocks = asyncio.create_task(_log_blocks(feed))
         stack.callback(blocks.cancel)
+        told = (lambda _: None) if metrics is None else metrics.on_wrong_inference
+        reporting = asyncio.create_task(report_divergence(chain, options.datadir, told))
+        stack.callback(reporting.cancel)
         await service.start()
         log.info(
             "node 0x%s on %s, chain %d, block %d",

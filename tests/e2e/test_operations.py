@@ -12,6 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from genesis.addresses import INFERENCE
+from precompiles.hashing import keccak256
+from precompiles.runner import run_reference
 from tests.e2e.conftest import Networks, free_ports
 from tests.e2e.running import (
     ask,
@@ -27,7 +29,9 @@ from tests.e2e.running import (
     wait_for_height,
 )
 from tests.e2e.test_crash import load
+from tests.precompiles.native_calls import SMALL_ID, small_model
 from tools import keys
+from tools.client import hex_of
 from tools.devnet import Validator
 
 pytestmark = pytest.mark.e2e
@@ -179,3 +183,32 @@ def test_a_validator_moves_by_backup(new_network: Networks) -> None:
     assert "has no signing history here: first vote at block" in log_of(moved)
     wait_for_height(network.validators, height(moved) + 2)
     assert not list(network.dead())
+
+
+def test_a_wrong_inference_is_named(new_network: Networks) -> None:
+    """Log and metric of the faulty node: model, input hash, its output and the right one."""
+    network = new_network()
+    ports, environments = watched(4)
+    fault = {"PYTHONPATH": str(Path(__file__).parent / "faults" / "wrong_bit")}
+    start(network, {**environments, 3: {**environments[3], **fault}})
+    *honest, faulty = network.validators
+    publish_small(honest[0])
+    with sender_of(honest[0]) as sender:
+        data = small_input(1)
+        receipt_at(honest[0], sender.send(INFERENCE, inference(data), gas=200_000))
+    model = hex_of(SMALL_ID)
+    wait_for(
+        lambda: scrape(ports[3], "assay_wrong_inferences_total", model=model) == 1, 60, "a report"
+    )
+    assert scrape(ports[3], "assay_diverged") == 1
+    assert "differ" in get(ports[3], "/readyz")[1]
+    lines = [json.loads(line) for line in log_of(faulty).splitlines()]
+    (line,) = [line for line in lines if line["msg"].startswith("wrong inference in block")]
+    right = run_reference(small_model(), data, 1)
+    wrong = bytes([right[0] ^ 1]) + right[1:]
+    assert line["model"] == model
+    assert line["inputHash"] == hex_of(keccak256(data))
+    assert (line["ownOutput"], line["referenceOutput"]) == (hex_of(wrong), hex_of(right))
+    mark = height(honest[0])
+    wait_for(lambda: height(honest[0]) >= mark + 2, 60, "the chain goes on")
+    assert scrape(ports[0], "assay_diverged") == 0

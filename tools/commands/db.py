@@ -149,3 +149,42 @@ def restore(datadir: Path, file: Path, as_json: bool) -> None:
         echo_json({"datadir": str(datadir), **asdict(found)})
     else:
         click.echo(f"Restored {datadir}: block {found.head} or later. The node syncs the rest.")
+
+
+@db.command("examine")
+@DATADIR
+@click.argument("file", type=EXISTING)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def examine(datadir: Path, file: Path, as_json: bool) -> None:
+    """Run the logged inferences of a refused block again, by the slow definition of each model.
+
+    FILE is in DATADIR/divergence. Where the outputs differ, this machine computes wrongly.
+
+    Example: assay db examine --datadir D D/divergence/7-0xaa….json
+    """
+    from chain.store import Store
+    from tools.divergence import examine as examine_evidence
+
+    with Store(datadir / "chain", readonly=True) as store:
+        found = list(examine_evidence(store, file))
+    if as_json:
+        echo_json(
+            [
+                {
+                    "transaction": "0x" + item.transaction.hex(),
+                    "model": "0x" + item.model.hex(),
+                    "inputHash": "0x" + item.input_hash.hex(),
+                    "ownOutput": "0x" + item.own_output.hex(),
+                    "referenceOutput": "0x" + item.reference_output.hex(),
+                    "differs": item.differs,
+                }
+                for item in found
+            ]
+        )
+        return
+    for item in found:
+        click.echo(f"model 0x{item.model.hex()} input 0x{item.input_hash.hex()}")
+        click.echo(f"  own        0x{item.own_output.hex()}")
+        click.echo(f"  reference  0x{item.reference_output.hex()}")
+    wrong = sum(item.differs for item in found)
+    click.echo(f"{wrong} of {len(found)} logged inferences are wrong")
