@@ -107,15 +107,16 @@ class StateOverride:
     """Changes of one account for one call; None leaves a part as it is.
 
     Attributes:
-        state: the whole storage, slot -> word; everything else reads 0.
-        state_diff: single slots; excludes ``state``.
+        state: the whole storage, (slot, word) pairs; everything else reads 0. Pairs, because a
+            client may choose ints of equal hashes, which make a dictionary slow. Later ones win.
+        state_diff: single slots, likewise; excludes ``state``.
     """
 
     balance: int | None = None
     nonce: int | None = None
     code: bytes | None = None
-    state: Mapping[int, int] | None = None
-    state_diff: Mapping[int, int] | None = None
+    state: tuple[tuple[int, int], ...] | None = None
+    state_diff: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -306,6 +306,6 @@ def _override_account(state: WorldState, address: bytes, override: StateOverride
     if override.state is not None:
         if override.state_diff is not None:
             raise InvalidTransaction(f"account 0x{address.hex()} has both 'state' and 'stateDiff'")
-        state.replace_storage(address, dict(override.state))
-    for slot, word in (override.state_diff or {}).items():
+        state.replace_storage(address, override.state)
+    for slot, word in override.state_diff or ():
         state.set_storage(address, slot, word)

@@ -127,8 +127,9 @@ def _state_override(value: object) -> StateOverride:
     )
 
 
-def _storage(value: object) -> Mapping[int, int]:
-    return {decode.slot(key): decode.slot(word) for key, word in decode.mapping(value).items()}
+def _storage(value: object) -> tuple[tuple[int, int], ...]:
+    words = decode.mapping(value)
+    return tuple([(decode.slot(key), decode.slot(word)) for key, word in words.items()])
 
 
 def _block_override(value: object) -> BlockOverride:

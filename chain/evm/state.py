@@ -3,9 +3,13 @@
 A snapshot is a position in the undo log; a revert plays it backwards. Whatever a message can change
 is a value in some dictionary, so every entry of the log is the same: (dictionary, key, value before
 or nothing). Tries are read once for each value and written when a root is asked for.
+
+Callers choose slots, and the hash of an int, its remainder by 2**61 - 1, is no secret: slots of
+equal remainders would make a dictionary of ints a list. So the keys of slots are bytes, whose hash
+is keyed by a secret of the process.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from chain.evm.state_cache import Account, StateCache
@@ -16,6 +20,7 @@ from precompiles.hashing import EMPTY_HASH
 
 _UINT256: Final = (1 << 256) - 1
 _MISSING: Final = object()
+_word: Final = int.from_bytes
 _EMPTY: Final[Account] = (0, 0, EMPTY_TRIE_ROOT, EMPTY_HASH)
 _RIPEMD160: Final = bytes(19) + b"\x03"
 
@@ -41,18 +46,18 @@ class WorldState:
         cache: StateCache | None = None,
     ) -> None:
         self._tries = StateTries(node, state_root, cache)
-        self._precompiled: dict[bytes | tuple[bytes, int], bool] = {
-            address: True for address in precompiled
-        }
+        self._precompiled = dict.fromkeys(precompiled, True)
+        # the last slot asked for, as the very objects given, and its key: address, slot in 32 bytes
+        self._address, self._slot, self._key = b"", 0, b""
         self._accounts: dict[bytes, Account | None] = {}
-        self._storage: dict[bytes, dict[int, int]] = {}
+        self._storage: dict[bytes, dict[bytes, int]] = {}  # account -> key -> word
         self._changed: dict[bytes, Account | None] = {}  # as in the trie
-        self._written: set[tuple[bytes, int]] = set()
+        self._written: dict[bytes, int] = {}  # key -> anything
         self._lost: dict[int, bytes] = {}  # storage roots of accounts that are gone
         # (dictionary, key, value before or _MISSING)
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
-        self._originals: dict[tuple[bytes, int], int] = {}
-        self._transient: dict[tuple[bytes, int], int] = {}
+        self._originals: dict[bytes, int] = {}
+        self._transient: dict[bytes, int] = {}
         self._warm = dict(self._precompiled)
         self._touched: dict[bytes, bool] = {}
         self._touched_ripemd160 = False
@@ -224,39 +229,43 @@ class WorldState:
 
     def get_storage(self, address: bytes, slot: int) -> int:
         """Word at ``slot``."""
+        key = self._key
+        if slot is not self._slot or address is not self._address:
+            key = self._find(address, slot)
         try:
-            return self._storage[address][slot]
+            return self._storage[address][key]
         except KeyError:
-            return self._load_word(address, slot)
+            return self._load_word(address, key)
 
     def original_storage(self, address: bytes, slot: int) -> int:
         """Word at ``slot`` at the start of this transaction (EIP-2200)."""
-        original = self._originals.get((address, slot))
+        original = self._originals.get(self._find(address, slot))
         return self.get_storage(address, slot) if original is None else original
 
     def set_storage(self, address: bytes, slot: int, value: int) -> None:
         """Write a word (0 to 2**256 - 1)."""
         before = self.get_storage(address, slot)
-        self._originals.setdefault((address, slot), before)
+        key = self._key  # of get_storage
+        self._originals.setdefault(key, before)
         words = self._storage[address]
-        self._undo.append((words, slot, before))
-        words[slot] = value
+        self._undo.append((words, key, before))
+        words[key] = value
 
-    def replace_storage(self, address: bytes, words: dict[int, int]) -> None:
-        """Make ``words`` the whole storage; for simulations, before the first transaction."""
+    def replace_storage(self, address: bytes, words: Iterable[tuple[int, int]]) -> None:
+        """Make (slot, word) pairs the whole storage; for simulations, before any transaction."""
         nonce, balance, _, code_hash = self._account(address) or _EMPTY
         self._lose_storage(address)
         self._put(address, (nonce, balance, EMPTY_TRIE_ROOT, code_hash))
-        for slot, word in words.items():
+        for slot, word in words:
             self.set_storage(address, slot, word)
 
     def get_transient(self, address: bytes, slot: int) -> int:
         """Transient word (EIP-1153)."""
-        return self._transient.get((address, slot), 0)
+        return self._transient.get(address + slot.to_bytes(32, "big"), 0)
 
     def set_transient(self, address: bytes, slot: int, value: int) -> None:
         """Write a transient word."""
-        key = (address, slot)
+        key = address + slot.to_bytes(32, "big")
         self._undo.append((self._transient, key, self._transient.get(key, _MISSING)))
         self._transient[key] = value
 
@@ -276,20 +285,14 @@ class WorldState:
 
     def access_slot(self, address: bytes, slot: int) -> bool:
         """Mark the slot warm; whether it was cold."""
-        key = (address, slot)
+        key = self._key
+        if slot is not self._slot or address is not self._address:
+            key = self._find(address, slot)
         if key in self._warm:
             return False
         self._undo.append((self._warm, key, _MISSING))
         self._warm[key] = True
         return True
-
-    def is_address_warm(self, address: bytes) -> bool:
-        """Whether the account was accessed in this transaction, or is precompiled."""
-        return address in self._warm
-
-    def is_storage_warm(self, address: bytes, slot: int) -> bool:
-        """Whether the slot was accessed in this transaction."""
-        return (address, slot) in self._warm
 
     def mark_address_warm(self, address: bytes) -> None:
         """Remember an accessed account."""
@@ -301,7 +304,8 @@ class WorldState:
 
     def accessed(self) -> tuple[bytes | tuple[bytes, int], ...]:
         """Warm addresses and (address, slot) pairs in order of first access; not precompiled."""
-        return tuple([key for key in self._warm if key not in self._precompiled])
+        keys = [key for key in self._warm if key not in self._precompiled]
+        return tuple([key if len(key) == 20 else (key[:20], _word(key[20:])) for key in keys])
 
     # Roots
 
@@ -323,11 +327,12 @@ class WorldState:
         return self._tries.change()
 
     def _write_storage(self) -> None:
-        changes: dict[bytes, dict[int, int]] = {}
-        for address, slot in self._written:
-            word = self._storage.get(address, {}).get(slot)
+        changes: dict[bytes, dict[bytes, int]] = {}
+        for key in self._written:
+            address = key[:20]
+            word = self._storage.get(address, {}).get(key)
             if word is not None:
-                changes.setdefault(address, {})[slot] = word
+                changes.setdefault(address, {})[key[20:]] = word
         self._written.clear()
         for address, words in changes.items():
             account = self._account(address)
@@ -347,10 +352,18 @@ class WorldState:
             account = self._accounts[address] = self._tries.account(address)
             return account
 
-    def _load_word(self, address: bytes, slot: int) -> int:
+    def _find(self, address: bytes, slot: int) -> bytes:
+        """Key of a slot. Whoever asks for the same objects again is spared the making."""
+        if slot is self._slot and address is self._address:
+            return self._key
+        self._key = address + slot.to_bytes(32, "big")
+        self._address, self._slot = address, slot
+        return self._key
+
+    def _load_word(self, address: bytes, key: bytes) -> int:
         account = self._account(address)
-        word = 0 if account is None else self._tries.word(account[2], address, slot)
-        self._storage.setdefault(address, {})[slot] = word
+        word = 0 if account is None else self._tries.word(account[2], address, key[20:])
+        self._storage.setdefault(address, {})[key] = word
         return word
 
     def _put(self, address: bytes, account: Account | None) -> None:

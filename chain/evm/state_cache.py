@@ -24,11 +24,16 @@ _Value = TypeVar("_Value")
 
 
 class StorageChange(NamedTuple):
-    """Words of one account between two storage roots; ``words`` holds every one that differs."""
+    """Words of one account between two storage roots.
+
+    Attributes:
+        before, after: the roots.
+        words: every one that differs, by slot in 32 bytes.
+    """
 
     before: bytes
     after: bytes
-    words: dict[int, int]
+    words: dict[bytes, int]
 
 
 class _View(Generic[_Key, _Value]):
@@ -61,7 +66,7 @@ class StateCache:
         self.codes: Generations[bytes, bytes] = Generations(codes)
         self._limit, self._count = values, 0
         self._accounts: _View[bytes, Account | None] = _View(b"")
-        self._words: dict[bytes, _View[int, int]] = {}
+        self._words: dict[bytes, _View[bytes, int]] = {}
         self._pending: OrderedDict[bytes, _Pending] = OrderedDict()
 
     def open(self, root: bytes) -> None:
@@ -107,12 +112,16 @@ class StateCache:
             self._accounts.values[address] = account
             self._grow(1)
 
-    def word(self, root: bytes, address: bytes, slot: int) -> int | None:
-        """Word in the storage trie ``root`` of an account; None when that is not known."""
+    def word(self, root: bytes, address: bytes, slot: bytes) -> int | None:
+        """Word in the storage trie ``root`` of an account; None when that is not known.
+
+        A slot is 32 bytes, not an int: ints of equal hashes can be chosen, which makes a
+        dictionary slow, and this one lives long.
+        """
         words = self._words.get(address)
         return words.values.get(slot) if words is not None and words.root == root else None
 
-    def put_word(self, root: bytes, address: bytes, slot: int, word: int) -> None:
+    def put_word(self, root: bytes, address: bytes, slot: bytes, word: int) -> None:
         """Remember what the storage trie ``root`` of an account holds."""
         words = self._words.get(address)
         if words is None or words.root != root:

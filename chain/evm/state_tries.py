@@ -73,8 +73,8 @@ class StateTries:
             cache.put_account(self._before, address, account)
         return account
 
-    def word(self, root: bytes, address: bytes, slot: int) -> int:
-        """Word in the storage trie ``root`` of an account."""
+    def word(self, root: bytes, address: bytes, slot: bytes) -> int:
+        """Word in the storage trie ``root`` of an account; ``slot`` is 32 bytes."""
         if root == EMPTY_TRIE_ROOT:
             return 0
         cache = self._cache
@@ -109,11 +109,10 @@ class StateTries:
         self._codes[code_hash] = code
         return code_hash
 
-    def write_words(self, root: bytes, address: bytes, words: dict[int, int]) -> bytes:
-        """Root of an account's storage trie after writing ``words``."""
+    def write_words(self, root: bytes, address: bytes, words: dict[bytes, int]) -> bytes:
+        """Root of an account's storage trie after writing ``words``, by slot in 32 bytes."""
         changes = {
-            keccak256(slot.to_bytes(32, "big")): rlp.encode_uint(word) if word else b""
-            for slot, word in words.items()
+            keccak256(slot): rlp.encode_uint(word) if word else b"" for slot, word in words.items()
         }
         after = self._update(root, changes)
         known = self._storage.get(address)
@@ -191,13 +190,13 @@ class StateTries:
             EMPTY_HASH if code_hash == EMPTY_HASH else code_hash,
         )
 
-    def _read_word(self, root: bytes, address: bytes, slot: int) -> int:
+    def _read_word(self, root: bytes, address: bytes, slot: bytes) -> int:
         try:
-            encoded = self._tries.get(root, keccak256(slot.to_bytes(32, "big")))
+            encoded = self._tries.get(root, keccak256(slot))
             return rlp.as_uint(rlp.decode(encoded)) if encoded else 0
         except (KeyError, rlp.RlpError) as error:
             raise ExecutorFault(
-                f"slot {slot:#x} of 0x{address.hex()} cannot be read: {error}"
+                f"slot 0x{slot.hex()} of 0x{address.hex()} cannot be read: {error}"
             ) from error
 
 

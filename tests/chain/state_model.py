@@ -111,6 +111,7 @@ def check_equal(
     values = model.values
     assert state.logs == values["logs"]
     assert state.refund == values["refund"]
+    assert {*state.accessed(), *model.precompiled} == values["warm"]
     for address in addresses:
         nonce, balance = model.account(address)
         code = values["codes"].get(address, b"")
@@ -120,14 +121,12 @@ def check_equal(
         assert state.get_code_hash(address) == keccak256(code)
         assert state.account_exists(address) == exists
         assert state.account_is_empty(address) == (not (nonce or balance or code))
-        assert state.is_address_warm(address) == (address in values["warm"])
         assert state.was_created(address) == (address in values["created"])
         for slot in slots:
             key = (address, slot)
             assert state.get_storage(address, slot) == values["storage"].get(key, 0)
             assert state.original_storage(address, slot) == model.originals.get(key, 0)
             assert state.get_transient(address, slot) == values["transient"].get(key, 0)
-            assert state.is_storage_warm(address, slot) == (key in values["warm"])
 
 
 def written(model: Model) -> bytes:

@@ -20,7 +20,8 @@ from tests.chain.state_model import Model, apply, check_equal, written
 from tests.chain.state_walk import state_occurrences
 
 ADDRESSES = [bytes(19) + bytes([n]) for n in range(1, 5)]  # 3 is RIPEMD-160's
-SLOTS = range(3)
+PRIME = (1 << 61) - 1  # slots that are 0 modulo this have the hash of 0
+SLOTS = [0, 1, PRIME, (1 << 256) - 1]
 RIPEMD160 = ADDRESSES[2]
 address, slot, word = st.sampled_from(ADDRESSES), st.sampled_from(SLOTS), st.integers(0, 2)
 OPERATIONS = st.one_of(
@@ -299,9 +300,9 @@ def test_replaced_storage_hides_the_old_one() -> None:
     state.set_storage(ADDRESSES[0], 0, 9)
     root, nodes, _, _ = state.change()
     state = fresh(nodes, root)
-    state.replace_storage(ADDRESSES[0], {1: 4})
+    state.replace_storage(ADDRESSES[0], [(1, 3), (PRIME, 0), (1, 4)])
     state.begin_transaction()
-    assert [state.get_storage(ADDRESSES[0], slot) for slot in SLOTS] == [0, 4, 0]
+    assert [state.get_storage(ADDRESSES[0], slot) for slot in SLOTS] == [0, 4, 0, 0]
     assert state.original_storage(ADDRESSES[0], 1) == 4
     state.set_storage(ADDRESSES[0], 1, 5)
     state.revert(0)

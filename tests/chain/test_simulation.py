@@ -161,16 +161,18 @@ def test_state_overrides() -> None:
     plain = ask(chain, to=CONTRACT)
     assert plain.output == word(5) + word(6) + word(0) * 2
     overrides = {
-        CONTRACT: StateOverride(balance=9, state={1: 8}),
+        CONTRACT: StateOverride(balance=9, state=((1, 8),)),
         OTHER: StateOverride(balance=3),
     }
     whole = ask(chain, to=CONTRACT, state_overrides=overrides)
     assert whole.output == word(0) + word(8) + word(9) + word(3)
-    single = ask(chain, to=CONTRACT, state_overrides={CONTRACT: StateOverride(state_diff={1: 8})})
+    single = ask(
+        chain, to=CONTRACT, state_overrides={CONTRACT: StateOverride(state_diff=((1, 8),))}
+    )
     assert single.output == word(5) + word(8) + word(0) * 2
     replaced = ask(chain, to=CONTRACT, state_overrides={CONTRACT: StateOverride(code=ECHO)})
     assert replaced.output == b""
-    both = {CONTRACT: StateOverride(state={}, state_diff={})}
+    both = {CONTRACT: StateOverride(state=(), state_diff=())}
     with pytest.raises(InvalidTransaction, match="both 'state' and 'stateDiff'"):
         ask(chain, to=CONTRACT, state_overrides=both)
     rich = {account(77): StateOverride(balance=ETHER, nonce=5)}
@@ -179,7 +181,7 @@ def test_state_overrides() -> None:
 
 def test_overridden_storage_is_the_original_value_of_sstore() -> None:
     chain = MemoryChain({CONTRACT: contract(op(0x55, 0, 0))})
-    overrides = {CONTRACT: StateOverride(state_diff={0: 1})}
+    overrides = {CONTRACT: StateOverride(state_diff=((0, 1),))}
     real = MemoryChain({CONTRACT: contract(op(0x55, 0, 0), storage={0: 1})})
     assert ask(chain, to=CONTRACT, state_overrides=overrides) == ask(real, to=CONTRACT)
 

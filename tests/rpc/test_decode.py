@@ -118,7 +118,7 @@ def test_a_call_with_everything() -> None:
     assert request.access_list == ((b"\x33" * 20, (0,)),)
     override = request.state_overrides[b"\x44" * 20]
     assert (override.balance, override.nonce, override.state) == (1, None, None)
-    assert override.state_diff == {0: int.from_bytes(b"\x01" * 32, "big")}
+    assert override.state_diff == ((0, int.from_bytes(b"\x01" * 32, "big")),)
     assert (request.block_overrides.number, request.block_overrides.timestamp) == (16, 32)
     assert request.block_overrides.base_fee_per_gas == 0
 

@@ -13,6 +13,7 @@ BENCH_ADDRESS: Final = b"\xbe" * 20
 CALLEE: Final = b"\xca" * 20
 
 _BIG: Final = (1 << 256) - 189
+_PRIME: Final = (1 << 61) - 1  # Python's hash of an int is its remainder by this
 _ODD: Final = 0xD1B54A32D192ED03_9E3779B97F4A7C15_F39CC0605CEDC834_1082276BF3A27251
 
 
@@ -144,6 +145,26 @@ def _state() -> Iterator[Program]:
     yield Program("state", "SSTORE new", loop(b"\x5a\x5a\x55"))
     yield Program("state", "TLOAD", loop(b"\x5a\x5c\x50"))
     yield Program("state", "TSTORE", loop(b"\x5a\x5a\x5d"))
+    yield from _colliding_slots()
+
+
+def _colliding_slots() -> Iterator[Program]:
+    """Slots of equal remainders, one after the other; then the last of them again and again."""
+    first, next_slot = push(_PRIME) + b"\x5f", b"\x81\x01"  # on the stack: step, slot
+    for name, access in {
+        "TSTORE": b"\x30\x81\x5d",
+        "SLOAD cold": b"\x80\x54\x50",
+        "SSTORE new": b"\x30\x81\x55",
+    }.items():
+        yield Program("state", f"{name} of colliding slots", loop(access + next_slot, first))
+    for name, count, fill, access in (
+        ("TLOAD", 8_000, b"\x30\x81\x5d", b"\x80\x5c\x50"),
+        ("SLOAD warm", 4_000, b"\x80\x54\x50", b"\x80\x54\x50"),
+        ("SSTORE dirty", 4_000, b"\x80\x54\x50", b"\x5a\x81\x55"),
+    ):
+        body = b"\x5b" + fill + next_slot + b"\x80" + push(count * _PRIME) + b"\x11"
+        setup = first + body + push(len(first), 2) + b"\x57"
+        yield Program("state", f"{name} among colliding slots", loop(access, setup))
 
 
 def _logs() -> Iterator[Program]:
