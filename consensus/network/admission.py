@@ -57,6 +57,14 @@ def refusal(new: Candidate, connected: Iterable[Candidate], limit: int) -> str:
     return ""
 
 
+def origin(host: str) -> str:
+    """Who is behind an address: an IPv4 address, the /56 of a public IPv6 one, or the host."""
+    address = plain_ip(host)
+    if address is None or address.version == 4:
+        return str(address or host)
+    return subnet(host) or str(address)
+
+
 def subnet(host: str) -> str | None:
     """The /24 (IPv4) or /56 (IPv6) of a public address; None for private ones and names.
 

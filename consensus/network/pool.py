@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import aiohttp
 from aiohttp import web
 
-from consensus.network.admission import Candidate, refusal, subnet, survives
+from consensus.network.admission import Candidate, origin, refusal, subnet, survives
 from consensus.network.dialer import Dialer
 from consensus.network.discovery import TARGET_PEERS, Discovery, DiscoverySettings
 from consensus.network.errors import HandshakeError
@@ -168,13 +168,13 @@ class Pool:
         )  # fmt: skip
         if banned:
             shared = subnet(peer.host) is None  # a private address may be everybody's
-            self._standing.ban(peer.node_id, None if shared else peer.host, now)
+            self._standing.ban(peer.node_id, None if shared else origin(peer.host), now)
             log.warning("peer %s is banned for %g s", peer.name, BAN_SECONDS)
             peer.close(f"banned for {BAN_SECONDS:g} s with score {score:.0f}: {reason}")
 
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
         host = str(plain_ip(request.remote or "") or request.remote)
-        if not self._standing.may_connect(host, time.monotonic()):
+        if not self._standing.may_connect(origin(host), time.monotonic()):
             log.debug("refused %s: too many connections per second", host)
             raise web.HTTPTooManyRequests
         if self._pending >= MAX_PENDING or self._closing:
@@ -288,7 +288,7 @@ class Pool:
         if left > 0:
             return f"banned for another {left:.0f} s"
         new = self._candidate(peer)
-        left = 0.0 if new.configured else self._standing.banned_for(peer.host, now)
+        left = 0.0 if new.configured else self._standing.banned_for(origin(peer.host), now)
         if left > 0:
             return f"address banned for another {left:.0f} s"
         old = self.peers.get(peer.node_id)

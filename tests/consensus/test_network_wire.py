@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consensus.network import wire
-from consensus.network.admission import Candidate, refusal, survives
+from consensus.network.admission import Candidate, origin, refusal, survives
 from consensus.network.errors import FrameError
 from consensus.network.limits import BAN_SECONDS, Penalty, RecentSet, Score, TokenBucket
 from consensus.network.standing import ATTEMPTS_BURST, MAX_REMEMBERED, Standing
@@ -183,6 +183,14 @@ def test_bans_outlive_the_connection_and_cover_the_address() -> None:
     standing.ban(nasty, None, 1000.0)
     assert standing.banned_for(nasty, 1001.0)
     assert not standing.banned_for("8.8.8.8", 1001.0)
+
+
+def test_who_is_behind_an_address() -> None:
+    assert origin("8.8.8.8") == origin("::ffff:8.8.8.8") == "8.8.8.8"
+    assert origin("2a00:1:2:4::1") == origin("2a00:1:2:7f::9") == "2a00:1:2::/56"
+    assert origin("2a00:1:2:100::") != origin("2a00:1:2:ff::")
+    assert origin("::1") == "::1"
+    assert origin("name") == "name"
 
 
 def test_strangers_cannot_fill_the_tables() -> None:
