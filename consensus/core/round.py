@@ -43,6 +43,9 @@ V = TypeVar("V")
 VOTES_PER_AUTHOR: Final = 64
 """PREPAREs, and COMMITs, kept of one validator in one height: those of its highest rounds (5.9)."""
 
+BLOCKS_KEPT: Final = 8
+"""Blocks kept of one height, beside those that are locked or being executed: the newest (5.9)."""
+
 
 def add_vote(votes: Mapping[Votes, V], key: Votes, vote: V, limit: int) -> Mapping[Votes, V]:
     """Record the first vote of an author in a round (5); over the limit its lowest goes (5.9)."""
@@ -128,14 +131,9 @@ def on_built(state: State, round_number: int, block: ProposedBlock) -> Step:
     """Propose the block that was asked for (5.1, 5.8), unless the round has passed."""
     if round_number != state.round or state.evidence is None or state.candidate is not None:
         return state, ()
-    key = state.block_key(block)
     round_changes = state.evidence
-    state = replace(
-        state,
-        evidence=None,
-        blocks={**state.blocks, key: block},
-        verdicts={**state.verdicts, key: True},
-    )
+    state = _remember(replace(state, evidence=None), block)
+    state = replace(state, verdicts={**state.verdicts, state.block_key(block): True})
     return propose(state, block, round_changes, ())
 
 
@@ -202,7 +200,17 @@ def _validate(state: State, block: ProposedBlock) -> Step:
     key = state.block_key(block)
     if key in state.blocks:
         return _accept(state)
-    return replace(state, blocks={**state.blocks, key: block}), (ValidateBlock(block),)
+    return _remember(state, block), (ValidateBlock(block),)
+
+
+def _remember(state: State, block: ProposedBlock) -> State:
+    """Know a block. One that was dropped and is decided after all is asked for again."""
+    locked = None if state.lock is None else state.block_key(state.lock.block)
+    idle = [key for key in state.blocks if key in state.verdicts and key != locked]
+    dropped = idle[: max(0, len(idle) + 1 - BLOCKS_KEPT)]
+    blocks = {key: item for key, item in state.blocks.items() if key not in dropped}
+    verdicts = {key: valid for key, valid in state.verdicts.items() if key not in dropped}
+    return replace(state, blocks={**blocks, state.block_key(block): block}, verdicts=verdicts)
 
 
 def _accept(state: State) -> Step:

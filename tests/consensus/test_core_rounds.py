@@ -16,7 +16,7 @@ from consensus.core.messages import (
     ProposalPayload,
     RoundChangePayload,
 )
-from consensus.core.types import Height, ProposedBlock, max_faulty, quorum
+from consensus.core.types import Height, max_faulty, quorum
 from tests.consensus.core_story import Core, of, said, timeout
 from tests.consensus.votes import (
     BLOCK,
@@ -106,58 +106,6 @@ def test_no_commit_without_a_prepared_quorum() -> None:
     effects = core.feed(prepare(2))
     assert said(effects) == [Code.COMMIT]
     assert len(of(effects, ev.CommitBlock)) == 1
-
-
-def test_an_invalid_block_gets_no_vote_and_ends_the_round() -> None:
-    core = Core(1, auto=False)
-    (validate,) = of(core.feed(proposal(0)), ev.ValidateBlock)
-    assert validate == ev.ValidateBlock(BLOCK)
-    effects = core.feed(ev.BlockValidated(BLOCK, False), prepare(0), prepare(2), prepare(3))
-    assert said(effects) == [Code.ROUND_CHANGE]
-    assert effects[0] == ev.Persist(ev.RoundEntered(1, 1))
-    assert core.state.round == 1
-    assert said(core.feed(ev.BlockValidated(BLOCK, False))) == []
-    effects = core.feed(commit(0), commit(2), commit(3))  # decided in the round that we left
-    assert [type(effect) for effect in effects] == [ev.Diverged]
-
-
-def fresh_proposal(round_number: int) -> tuple[Message, ProposedBlock]:
-    """What the proposer of a later round proposes when nobody is locked."""
-    block = make_block(GENESIS, VALIDATORS[round_number % 4], b"%d" % round_number)
-    evidence = tuple(round_change(i, round_number).signed for i in range(3))
-    return proposal(round_number % 4, round_number, block, evidence), block
-
-
-def test_rounds_end_at_once_no_more_than_n_times() -> None:
-    """Where validators disagree about every block, rounds must not pass as fast as messages."""
-    core = Core(3, auto=False)
-    core.feed(proposal(0), ev.BlockValidated(BLOCK, False))
-    for round_number in (1, 2, 4):
-        message, block = fresh_proposal(round_number)
-        effects = core.feed(message, ev.BlockValidated(block, False))
-        assert said(effects) == [Code.ROUND_CHANGE]
-        assert core.state.round == round_number + 1
-    message, block = fresh_proposal(5)
-    assert said(core.feed(message, ev.BlockValidated(block, False))) == []
-    assert core.state.round == 5
-    assert said(timeout(core)) == [Code.ROUND_CHANGE]
-
-
-def test_an_invalid_block_that_comes_again_ends_that_round_too() -> None:
-    core = Core(3, auto=False)
-    message, block = fresh_proposal(1)
-    core.feed(message, ev.BlockValidated(block, False))
-    assert core.state.round == 2
-    evidence = tuple(round_change(i, 5).signed for i in range(3))
-    effects = core.feed(proposal(1, 5, block, evidence))
-    assert (of(effects, ev.ValidateBlock), said(effects)) == ([], [Code.ROUND_CHANGE])
-    assert core.state.round == 6
-
-
-def test_who_does_not_vote_stays_in_the_round_of_an_invalid_block() -> None:
-    core = Core(3, ev.NewHeight(HEIGHT, voting=False), auto=False)
-    core.feed(proposal(0), ev.BlockValidated(BLOCK, False))
-    assert core.state.round == 0
 
 
 def test_a_quorum_for_a_block_that_is_invalid_here_is_divergence() -> None:
