@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
+from zlib import crc32
 
 from coincurve import PrivateKey
 
@@ -116,8 +117,8 @@ class Signer:
     def _lock(self, descriptor: int | None, holder: str) -> None:
         if descriptor is None:
             raise SignerError(
-                f"another process votes with this key (0x{self.address.hex()}, {holder}): two would "
-                "sign against each other; stop it first"
+                f"another process votes with this key (0x{self.address.hex()}, {holder}): two "
+                "would sign against each other; stop it first"
             )
         self._locks.append(descriptor)
 
@@ -142,7 +143,7 @@ class Signer:
         return last.signature
 
     def _write(self, last: LastSigned) -> None:
-        content = {
+        content: dict[str, Any] = {
             "address": "0x" + self.address.hex(),
             "height": last.height,
             "round": last.round,
@@ -151,6 +152,7 @@ class Signer:
             "signature": "0x" + last.signature.hex(),
             "locked": last.locked,
         }
+        content["check"] = _check_sum(content)
         try:
             replace_file(self._path, json.dumps(content).encode(), self._sync)
         except OSError as error:
@@ -184,6 +186,9 @@ def _read(path: Path, address: bytes) -> LastSigned | None:
 
 
 def _parse(content: dict[str, Any]) -> tuple[bytes, LastSigned]:
+    check = content.pop("check")
+    if check != _check_sum(content):
+        raise ValueError(f"check sum {check}, computed {_check_sum(content)}")
     height, round_number = content["height"], content["round"]
     if type(height) is not int or type(round_number) is not int:
         raise ValueError("height and round are integers")
@@ -196,6 +201,11 @@ def _parse(content: dict[str, Any]) -> tuple[bytes, LastSigned]:
         _view(content["locked"]),
     )
     return _bytes(content["address"], 20), last
+
+
+def _check_sum(content: dict[str, Any]) -> int:
+    """CRC-32 of the fields before it: a changed digit must not be taken for a promise."""
+    return crc32(json.dumps(content).encode())
 
 
 def _view(locked: list[Any] | None) -> tuple[int, int] | None:

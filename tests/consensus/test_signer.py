@@ -121,6 +121,37 @@ def test_a_damaged_file_stops_the_start(tmp_path: Path, damage) -> None:  # type
         Signer(path, KEY, DOMAIN)
 
 
+def test_a_flipped_bit_anywhere_stops_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "signer.json"
+    with Signer(path, KEY, DOMAIN) as signer:
+        signer.sign(drafts(5, 1)[3])
+    data = path.read_bytes()
+    for at in range(len(data)):
+        damaged = bytearray(data)
+        damaged[at] ^= 1 << at % 8
+        path.write_bytes(damaged)
+        with pytest.raises(SignerError, match="is damaged"):
+            Signer(path, KEY, DOMAIN)
+
+
+def test_a_torn_write_at_any_byte_leaves_the_last_signature(tmp_path: Path) -> None:
+    """The new content is in a file of its own until it is synced."""
+    path = tmp_path / "signer.json"
+    with Signer(path, KEY, DOMAIN) as signer:
+        signer.sign(drafts(5, 1)[2])
+        data = path.read_bytes()
+    for cut in range(len(data)):
+        path.with_name("signer.json.new").write_bytes(data[:cut])
+        with Signer(path, KEY, DOMAIN) as signer:
+            assert signer.last is not None
+            assert (signer.last.height, signer.last.round) == (5, 1)
+    with Signer(path, KEY, DOMAIN) as signer:
+        signer.sign(drafts(5, 1)[3])
+    with Signer(path, KEY, DOMAIN) as signer:
+        assert signer.last is not None
+        assert signer.last.locked == (5, 1)
+
+
 def test_a_file_of_another_key_stops_the_start(tmp_path: Path) -> None:
     path = tmp_path / "signer.json"
     with Signer(path, KEY, DOMAIN) as signer:
