@@ -44,8 +44,8 @@ RATES = Rates()
 PEAK_LIMIT = 320 * MIB
 """Of four nodes and eleven flooders in one process; 190 MiB when measured. The large floods hold
 some frames of 9 MiB at a time on each side; what they send is several GiB."""
-REST_LIMIT = 32 * MIB
-"""Afterwards; 9 MiB when measured."""
+REST_LIMIT = 40 * MIB
+"""Afterwards; 21 MiB when measured, 16 of them the flooders' own frames."""
 
 
 def hashes(count: int, salt: int) -> bytes:
@@ -232,6 +232,7 @@ def test_memory_stays_bounded_and_blocks_come_during_a_flood(
             task.cancel()
         await asyncio.gather(*floods, return_exceptions=True)
         await until(lambda: all(len(node.service.peers) == 3 for node in nodes))
+        await asyncio.sleep(2)  # closing handshakes end
         gc.collect()
         rest, _ = tracemalloc.get_traced_memory()
         banned = sum("is banned" in text for text in caplog.messages)
