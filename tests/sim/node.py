@@ -44,6 +44,7 @@ class Node:
         self.members = world.validators[: self.options.members]
         self.times: list[float] = []  # of its commits
         self.signed: dict[tuple[int, int, int], set[bytes]] = {}
+        self.untimely: set[ProposedBlock] = set()
         self.todo: list[ev.Event] = []
         self.up, self.life = False, 0
         self.state: State
@@ -130,8 +131,8 @@ class Node:
                 self.request(self.world.validators.index(author), height)
             case ev.OfferBlock(author, height):
                 self.serve(self.world.validators.index(author), height, 1)
-            case ev.Diverged():
-                raise AssertionError("a quorum decided a block that is invalid here")
+            case ev.Diverged(block):  # sync brings it, unless it is really invalid here
+                assert block in self.untimely, "a quorum decided a block that is invalid here"
             case _:
                 self.schedule(effect)
 
@@ -147,6 +148,8 @@ class Node:
             case ev.ValidateBlock(block):
                 early = max(0.0, block.timestamp - 1 - self.clock())  # one second is tolerated
                 timely = early <= self.options.base / 2
+                if not timely:
+                    self.untimely.add(block)
                 self.later(
                     self.work() + (early if timely else 0.0),
                     lambda: ev.BlockValidated(block, timely and self.is_valid(block)),

@@ -60,6 +60,19 @@ def test_a_proposer_that_forges_costs_less_than_a_second(
     world.close()
 
 
+@pytest.mark.parametrize("offset", [-5.0, 5.0])
+def test_one_clock_that_is_five_seconds_off_stops_nobody(tmp_path: Path, offset: float) -> None:
+    """Late, its node refuses blocks and proposes too late; early, the others refuse its own."""
+    world = make_world(tmp_path, 1, 4, Options(executor=(0.02, 0.1)))
+    world.nodes[2].offset = offset
+    world.run(60)
+    heights = world.heights()
+    assert max(heights) > (50 if offset > 0 else 30)
+    assert min(heights) >= max(heights) - 3
+    check_safe(world)
+    world.close()
+
+
 def power_cut(folder: Path, syncs: int, keep: int) -> int:
     """Every node loses power in the sync after ``syncs``; ``keep`` more bytes of journals survive.
 

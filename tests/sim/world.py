@@ -86,7 +86,11 @@ class Options:
     wire: bool = False
 
 
-@dataclass
+OPEN: list["World"] = []
+"""Worlds whose nodes hold their keys; ``conftest`` closes those of failed tests."""
+
+
+@dataclass(eq=False)
 class World:
     """Virtual time, the network between nodes, and what must never happen."""
 
@@ -105,6 +109,7 @@ class World:
         self.rng = random.Random(self.seed)
         self.keys = {address_of(key): key for key in KEYS[: self.count]}
         self.validators = tuple(sorted(self.keys))
+        OPEN.append(self)
 
     def at(self, delay: float, action: Callable[[], object]) -> None:
         self.ticket += 1
@@ -147,6 +152,8 @@ class World:
 
     def close(self) -> None:
         """End all processes and delete their files."""
+        if self in OPEN:
+            OPEN.remove(self)
         for node in self.nodes:
             node.crash()
         shutil.rmtree(self.folder)
