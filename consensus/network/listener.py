@@ -74,6 +74,7 @@ class Listener:
                     ssl=context,
                     backlog=BACKLOG,
                     ssl_handshake_timeout=GREETING_SECONDS,
+                    ssl_shutdown_timeout=GREETING_SECONDS,
                 )
             )
 

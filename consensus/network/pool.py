@@ -187,6 +187,15 @@ class Pool:
             timeout=1.0,
         )
         await socket.prepare(request)
+        try:
+            await self._welcome(socket, host)
+        finally:
+            if request.transport is not None:
+                request.transport.abort()  # what is unread or unwritten would stay for 30 s
+        return socket
+
+    async def _welcome(self, socket: web.WebSocketResponse, host: str) -> None:
+        """Shake hands with who dialled us, and serve the connection while it lasts."""
         settings = self.settings
         self._pending += 1
         try:
@@ -196,12 +205,11 @@ class Pool:
         except HandshakeError as error:
             log.info("refused %s: %s", host, error)
             await socket.close()
-            return socket
+            return
         finally:
             self._pending -= 1
         peer = Peer(socket, greeting, host, host, False, settings.rates)
         await self._admit(peer, socket)
-        return socket
 
     async def _connect(self, address: PeerAddress) -> bytes:
         """Dial once and serve the connection until it ends; returns the node id found."""
