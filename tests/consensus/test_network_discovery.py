@@ -172,12 +172,11 @@ def test_an_answer_counts_once_and_a_forged_one_costs_more(
 
 def test_a_node_listens_on_both_families() -> None:
     async def story(stack: AsyncExitStack) -> None:
-        probe = bind("::", 0)
-        families = {item.family for item in probe}
-        for item in probe:
-            item.close()
-        if len(families) < 2:
+        try:
+            (probe,) = bind("::1", 0)
+        except OSError:
             pytest.skip("no IPv6 here")
+        probe.close()
         server = await opened(stack, 0, listen_host="::")
         for index, host in ((1, "127.0.0.1"), (2, "::1")):
             pool = await opened(stack, index, static_peers=(at(server, host=host),))
