@@ -7,7 +7,7 @@ Hot blocks continue as machines of tier 2.
 
 from typing import Final
 
-from chain.evm.errors import InvalidOpcode, OutOfGas, StackOverflow, StackUnderflow
+from chain.evm.errors import InvalidJump, InvalidOpcode, OutOfGas, StackOverflow, StackUnderflow
 from chain.evm.frame import Frame, expand
 from chain.evm.program import (
     DUP,
@@ -44,17 +44,17 @@ def interpret(frame: Frame) -> None:  # noqa: C901 - a call per opcode is what i
             amount does not matter then.
     """
     program = program_of(frame.code, frame.evm.block.fork)
-    blocks, landings = program.blocks, program.landings
+    places, landings, size = program.places, program.landings, len(frame.code)
     stack, memory, gas = frame.stack, frame.memory, frame.gas
     push, pop = stack.append, stack.pop
-    block = blocks.get(0) or program.block(0)
+    block = places[0][0] or program.block(0)
     while True:
         compiled = block.compiled
         if compiled is not None:
             pc = compiled(frame, stack, memory, gas)
             if pc >= 0:
                 gas = frame.gas
-                block = blocks.get(pc) or program.block(pc)
+                block = places[pc >> 5][pc & 31] or program.block(pc)
                 continue
             if pc == -1:
                 return
@@ -125,19 +125,23 @@ def interpret(frame: Frame) -> None:  # noqa: C901 - a call per opcode is what i
         kind, argument = block.end
         if kind == JUMPI_TO:
             if pop():
-                block = landings.get(argument) or program.land(argument)
+                block = landings[argument >> 5][argument & 31] or program.land(argument)
                 continue
         elif kind == JUMP_TO:
-            block = landings.get(argument) or program.land(argument)
+            block = landings[argument >> 5][argument & 31] or program.land(argument)
             continue
         elif kind == JUMP:
             target = pop()
-            block = landings.get(target) or program.land(target)
+            if target >= size:
+                raise InvalidJump
+            block = landings[target >> 5][target & 31] or program.land(target)
             continue
         elif kind == JUMPI:
             target = pop()
             if pop():
-                block = landings.get(target) or program.land(target)
+                if target >= size:
+                    raise InvalidJump
+                block = landings[target >> 5][target & 31] or program.land(target)
                 continue
         elif kind != NEXT:
             frame.gas = gas
@@ -146,7 +150,8 @@ def interpret(frame: Frame) -> None:  # noqa: C901 - a call per opcode is what i
             elif kind != STOP:
                 raise InvalidOpcode(_unknown(argument))
             return
-        block = blocks.get(block.next) or program.block(block.next)
+        pc = block.next
+        block = places[pc >> 5][pc & 31] or program.block(pc)
 
 
 def _unknown(value: int) -> str:

@@ -5,6 +5,9 @@ checked once, at its begin. Charging early cannot be noticed, because a block ru
 halts, every exceptional halt burns all gas, and the opcodes that see the gas left (GAS, SSTORE,
 calls, creations) are given back what is charged for those behind them. Blocks are decoded when
 they are first reached; one that a jump reaches may repeat the end of another one.
+
+Who writes the code chooses where its blocks begin, and a dictionary of such numbers can be made to
+try thousands of entries for one. So blocks are found in pages of 32 places each.
 """
 
 from collections.abc import Callable
@@ -34,6 +37,8 @@ _Row: TypeAlias = tuple[int, Any, int, int, int]
 """How to decode an opcode: kind or bytes of push data, step, gas, words needed, words added."""
 
 _PASSES, _READS_GAS, _PUSHES_PC, _JUMPS, _ENDS = range(33, 38)
+_NO_BLOCKS: Final[list["Block | None"]] = [None] * 32  # a page that is never written
+_PAGE_BYTES: Final = 320
 _MAX_BYTES: Final = 512
 _MAX_JUMPDESTS: Final = 16
 _MAX_SLED: Final = 256
@@ -81,24 +86,31 @@ class Block:
         self.compiled: Compiled | None = None
 
 
+Places: TypeAlias = list[list[Block | None]]
+
+
 class Program:
     """Code in one fork.
 
     Attributes:
         code, fork: what it is made of.
         operations: the fork's opcodes.
-        blocks: decoded blocks by pc.
-        landings: those of them that a jump has reached, so their pc is a JUMPDEST.
+        blocks: decoded ones, in the order in which they were first reached.
+        places: the same by pc: ``places[pc >> 5][pc & 31]``, for 0 to the length of the code.
+        landings: likewise those that a jump has reached, so their pc is a JUMPDEST.
     """
 
-    __slots__ = ("_destinations", "_padded", "blocks", "code", "fork", "landings", "operations")
+    __slots__ = (
+        "_destinations", "_padded", "blocks", "code", "fork", "landings", "operations", "places",
+    )  # fmt: skip
 
     def __init__(self, code: bytes, fork: Fork) -> None:
         self.code = code
         self.fork = fork
         self.operations = operations_of(fork)
-        self.blocks: dict[int, Block] = {}
-        self.landings: dict[int, Block] = {}
+        self.blocks: list[Block] = []
+        self.places: Places = [_NO_BLOCKS] * (len(code) // 32 + 1)
+        self.landings: Places = self.places.copy()
         self._destinations: bytearray | None = None
         self._padded = code + _PADDING
 
@@ -116,16 +128,30 @@ class Program:
         """Block that a jump to ``pc`` reaches; raises InvalidJump."""
         if not self.is_destination(pc):
             raise InvalidJump
-        block = self.landings[pc] = self.block(pc)
+        block = self.block(pc)
+        _put(self.landings, pc, block)
         return block
 
     def block(self, pc: int) -> Block:
         """Block at ``pc``, 0 or where another one ends."""
-        block = self.blocks.get(pc)
+        block = self.places[pc >> 5][pc & 31]
         if block is None:
-            block = self.blocks[pc] = _decode(self._padded, pc, len(self.code), _table(self.fork))
+            block = _decode(self._padded, pc, len(self.code), _table(self.fork))
+            self.blocks.append(block)
+            _put(self.places, pc, block)
             _CACHE.grow(_PROGRAM_BYTES + _STEP_BYTES * len(block.steps))
         return block
+
+    def is_reached(self, pc: int) -> bool:
+        """Whether a block that begins at ``pc``, any word, was decoded."""
+        return pc <= len(self.code) and self.places[pc >> 5][pc & 31] is not None
+
+
+def _put(places: Places, pc: int, block: Block) -> None:
+    if places[pc >> 5] is _NO_BLOCKS:
+        places[pc >> 5] = _NO_BLOCKS.copy()
+        _CACHE.grow(_PAGE_BYTES)
+    places[pc >> 5][pc & 31] = block
 
 
 @cache
@@ -207,7 +233,7 @@ def _decode(code: bytes, start: int, size: int, table: tuple[_Row, ...]) -> Bloc
         else:
             end = step
             if kind == _JUMPS and steps and steps[-1][0] == PUSH:
-                end = (end[0] + 1, steps.pop()[1])
+                end = (end[0] + 1, min(steps.pop()[1], size))  # which is no place to land
             break
     else:
         if pc >= size:

@@ -156,9 +156,7 @@ def tier2(rnd: random.Random) -> Interpret:
 
     def run_eagerly(frame: Frame) -> None:
         program = program_of(frame.code, frame.evm.block.fork)
-        if frame.address == CONTRACT and not any(
-            block.compiled for block in program.blocks.values()
-        ):
+        if frame.address == CONTRACT and not any(block.compiled for block in program.blocks):
             compile_eagerly(program, rnd)
         interpret(frame)
 

@@ -142,7 +142,7 @@ def test_hot_code_compiles_by_itself() -> None:
     data = calldata("sort(uint256)", 30)
     plain = run(one_by_one, code, data, 10 * GAS_LIMIT, Fork.OSAKA, value=0)
     assert run(interpret, code, data, 10 * GAS_LIMIT, Fork.OSAKA, value=0) == plain
-    assert any(block.compiled for block in program_of(code, Fork.OSAKA).blocks.values())
+    assert any(block.compiled for block in program_of(code, Fork.OSAKA).blocks)
 
 
 def source(*opcodes: str) -> str:

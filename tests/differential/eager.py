@@ -11,10 +11,10 @@ JUMPDEST = 0x5B
 def interpret_compiled(frame: Frame) -> None:
     """As ``interpret``, but every block that can be entered is machine code of tier 2."""
     program = program_of(frame.code, frame.evm.block.fork)
-    entries = {0, *program.blocks}
+    entries = {0} | {block.start for block in program.blocks}
     entries |= {pc for pc, byte in enumerate(frame.code) if byte == JUMPDEST}
     for pc in sorted(entries):
-        if pc and not program.is_destination(pc) and pc not in program.blocks:
+        if pc and not program.is_destination(pc) and not program.is_reached(pc):
             continue
         block = program.block(pc)
         if block.compiled is None:

@@ -95,6 +95,7 @@ def _stack_and_flow() -> Iterator[Program]:
     yield Program("flow", "JUMPI taken", b"\x30\x5b" + taken + push(1, 1) + b"\x56")
     yield Program("flow", "JUMPI not taken", loop(b"\x5f" + push(0, 1) + b"\x57"))
     yield Program("flow", "jump to a computed place", _computed_jump())
+    yield Program("flow", "jump among colliding places", *_colliding_jumps())
 
 
 def _computed_jump() -> bytes:
@@ -102,6 +103,28 @@ def _computed_jump() -> bytes:
     setup = push(7) + b"\x5f\x52"  # memory[0] = 7, the place of the JUMPDEST
     body = b"\x5b" + b"\x5f\x51\x56"
     return setup + b"\x5b" * (7 - len(setup)) + body
+
+
+def _colliding_jumps() -> tuple[bytes, bytes]:
+    """Code and calldata: jumps to 9,900 places, then for ever to one that collides with them.
+
+    In a dictionary of 2**14 slots Python searches a small int ``pc`` in slot ``pc`` and at last in
+    the order i -> 5 * i + 1. The places are such a sequence, and the last one begins in it.
+    """
+    slots, last = 1 << 14, 22_144
+    sequence = [0]
+    for _ in range(9_900):
+        sequence.append((5 * sequence[-1] + 1) % slots)
+    # jump to the two bytes of calldata at memory[0], which moves on
+    code = bytearray(bytes.fromhex("5b5f51803560f01c906002015f5256").ljust(24_576, b"\x5b"))
+    taken = frozenset(sequence)
+    free = [pc not in taken and pc - slots not in taken for pc in range(len(code))]
+    for start in range(0, len(code), 256):  # the way back: PUSH0 JUMP
+        at = next(pc for pc in range(start + 16, len(code)) if free[pc] and free[pc + 1])
+        code[at : at + 2] = b"\x5f\x56"
+    code[last : last + 3] = b"\x5b\x36\x56"  # JUMP to CALLDATASIZE
+    places = [pc if code[pc] == 0x5B else pc + slots for pc in sequence] + [last]
+    return bytes(code), b"".join([pc.to_bytes(2, "big") for pc in places]).ljust(last, b"\0")
 
 
 def _memory() -> Iterator[Program]:

@@ -159,7 +159,7 @@ class Trace:
 
     def is_cold(self, pc: int) -> bool:
         """Whether nothing ever reached ``pc``."""
-        return not self.whole and pc not in self.program.blocks
+        return not self.whole and not self.program.is_reached(pc)
 
     def spend(self, path: Path) -> None:
         """Make the variable ``gas`` exact, and sufficient."""
