@@ -94,4 +94,4 @@ def test_a_block_that_no_jumpdest_begins_is_reached_only_from_above(way: bytes) 
     program = b"\x5f\x5f\x57" + way + b"\x56"  # JUMPI not taken; JUMP behind it
     evm = make_evm(Fork.OSAKA, {CONTRACT: Account(0, 1, program)})
     with pytest.raises(InvalidJump):
-        interpret(Frame(evm, CONTRACT, CONTRACT, CONTRACT, 0, b"", program, 1_000))
+        interpret(Frame(evm, CONTRACT, CONTRACT, CONTRACT, 0, b"", program, 100))
