@@ -175,7 +175,7 @@ def node_command(
     command += ["--datadir", str(validator.folder)]
     command += ["--http.port", str(validator.http_port), "--port", str(validator.p2p_port)]
     if others:
-        command += ["--bootnodes", ",".join(others)]
+        command += ["--static-peers", ",".join(others)]
     if options.history is not None:
         command += ["--history.state", str(options.history)]
     return command
