@@ -125,6 +125,8 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)  # the node decides; it closes our stdin
     form = os.environ.get(FORMAT_VARIABLE)
     configure_logging(form if form in FORMATS else "text", logging.WARNING)
+    if os.environ.get("PYTHONHASHSEED", "random") not in ("", "random"):
+        _LOG.warning("PYTHONHASHSEED is fixed: senders can make this node slow; unset it")
     channel = _take_stdout()
     try:
         spec = parse_genesis(options.genesis.read_bytes())

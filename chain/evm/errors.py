@@ -48,7 +48,9 @@ class InvalidJump(Halt):
 class InvalidOpcode(Halt):
     """A byte that is no opcode in this fork; the text names it."""
 
-    text = "invalid opcode"
+    def __init__(self, value: int) -> None:
+        name = "INVALID" if value == 0xFE else f"opcode {value:#x} not defined"
+        super().__init__(f"invalid opcode: {name}")
 
 
 class WriteProtection(Halt):

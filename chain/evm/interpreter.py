@@ -5,8 +5,6 @@ DUP, SWAP, arithmetic, memory, jumps) is done here; all else by ``Operation.run`
 Hot blocks continue as machines of tier 2.
 """
 
-from typing import Final
-
 from chain.evm.errors import InvalidJump, InvalidOpcode, OutOfGas, StackOverflow, StackUnderflow
 from chain.evm.frame import Frame, expand
 from chain.evm.program import (
@@ -32,8 +30,6 @@ from chain.evm.program import (
     program_of,
 )
 from chain.evm.transpiler import HOT, heat
-
-_INVALID: Final = 0xFE
 
 
 def interpret(frame: Frame) -> None:  # noqa: C901 - a call per opcode is what it saves
@@ -148,12 +144,7 @@ def interpret(frame: Frame) -> None:  # noqa: C901 - a call per opcode is what i
             if kind == RUN_END:
                 argument(frame)
             elif kind != STOP:
-                raise InvalidOpcode(_unknown(argument))
+                raise InvalidOpcode(argument)
             return
         pc = block.next
         block = places[pc >> 5][pc & 31] or program.block(pc)
-
-
-def _unknown(value: int) -> str:
-    name = "INVALID" if value == _INVALID else f"opcode {value:#x} not defined"
-    return f"invalid opcode: {name}"

@@ -90,7 +90,7 @@ def one_by_one(frame: Frame) -> None:  # noqa: C901 - one arm per kind of opcode
         value = code[pc]
         operation = operations[value]
         if operation is None:
-            raise InvalidOpcode
+            raise InvalidOpcode(value)
         frame.charge(operation.gas)
         if len(stack) < operation.pops:
             raise StackUnderflow

@@ -105,7 +105,7 @@ class Trace:
             opcode = self.code[pc]
             operation = self.program.operations[opcode]
             if operation is None:
-                path.write("raise InvalidOpcode")
+                path.write(f"raise InvalidOpcode({opcode})")
                 return
             self.used += 1
             self.budget -= 1
