@@ -51,7 +51,7 @@ check: $(VENV)/.dev
 test: check eels
 	$(VENV)/bin/pytest -m "not slow" $(ARGS)
 
-nightly: data eels # an hour or two: everything slow, more simulated networks, and aarch64 under emulation
+nightly: data eels # some hours: everything slow, more simulated networks, and aarch64 under emulation
 	$(VENV)/bin/pytest -m slow
 	ASSAY_SIM_SEEDS=10000 $(VENV)/bin/pytest tests/sim --timeout 0
 	tools/check_aarch64.sh

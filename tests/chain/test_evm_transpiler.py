@@ -82,6 +82,7 @@ def test_stores_beside_the_free_pointer() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(7200)
 def test_many_random_programs_end_alike() -> None:
     run_deep(check_random_programs, 1_000_000, 200_000)

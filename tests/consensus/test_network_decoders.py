@@ -191,6 +191,7 @@ def test_damaged_messages_are_typed_errors(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", TARGETS)
 def test_two_hundred_thousand_damaged_messages(name: str) -> None:
     accepted, refused = fuzz(TARGETS[name], LONG, 12)

@@ -91,7 +91,12 @@ def power_cut(folder: Path, syncs: int, keep: int) -> int:
     return stake + 1 if came else 0
 
 
-@pytest.mark.parametrize("stride", [89, pytest.param(1, marks=pytest.mark.slow)])
+EVERY_BYTE = pytest.param(
+    1, marks=[pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(7200)]
+)
+
+
+@pytest.mark.parametrize("stride", [89, EVERY_BYTE])
 def test_power_cuts_at_every_byte_of_every_write(tmp_path: Path, stride: int) -> None:
     """Of journal and signer file, on all nodes: nothing forks, nobody signs twice, all go on."""
     syncs = 0
