@@ -22,6 +22,7 @@ from consensus.network.wire import (
 )
 from precompiles.hashing import keccak256
 from tests.consensus.mesh import Node, mesh, reach, run, spec_for, until
+from tests.consensus.test_network_decoders import bend_bytes
 from tests.consensus.test_network_gossip import transfer
 from tests.consensus.test_sync import stranger
 
@@ -46,22 +47,6 @@ def bodies(node: Node) -> list[tuple[Code, bytes]]:
     ]
 
 
-def mutated(body: bytes, choose: random.Random) -> bytes:
-    data = bytearray(body)
-    for _ in range(choose.randint(0, 3)):
-        at = choose.randrange(len(data) + 1)
-        match choose.randrange(4):
-            case 0:
-                data[at : at + 1] = bytes([choose.randrange(256)])
-            case 1:
-                del data[at:]
-            case 2:
-                data[at:at] = choose.randbytes(choose.randint(1, 9))
-            case 3:
-                del data[at : at + choose.randint(1, 40)]
-    return bytes(data)
-
-
 def test_no_frame_breaks_a_node(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def story(stack: AsyncExitStack) -> None:
         (node,) = await mesh(stack, spec_for(1), tmp_path, [0])
@@ -79,8 +64,9 @@ def test_no_frame_breaks_a_node(tmp_path: Path, caplog: pytest.LogCaptureFixture
             code, body = choose.choice(corpus)
             if choose.random() < 0.1:
                 code = choose.choice(codes)
+            bent = bend_bytes(body, choose) if choose.randrange(4) else body
             try:
-                await node.service.on_frame(peer, code, mutated(body, choose))
+                await node.service.on_frame(peer, code, bent)
             except FrameError:
                 refused += 1
         assert refused > ROUNDS // 10
